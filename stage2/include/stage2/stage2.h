@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* libstage2, all of it. Each part can be included alone. */
+#ifndef STAGE2_STAGE2_H
+#define STAGE2_STAGE2_H
+
+#include <stage2/convert.h>
+#include <stage2/env.h>
+#include <stage2/err.h>
+#include <stage2/run.h>
+#include <stage2/track.h>
+#include <stage2/types.h>
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The tracker: for every 4 KiB page of a guest, whether the host may see it.
+ *
+ * It is the truth; page tables can be rebuilt from it. A 2 MiB chunk whose pages are all alike costs
+ * one word; a mixed chunk has a map of four bits a page, which is given back when the chunk becomes
+ * uniform. A query is O(1), a transition of a range O(chunks touched).
+ *
+ * A transition has two halves, because the back end in between may fail or stop half-way:
+ *
+ *	s2_track_begin()   checks every page, reserves memory, marks all pages "in transition"
+ *	  back end         hypercall, Ultravisor call, ioctl, ... page by page if it must
+ *	s2_track_done()    for the pages that the back end confirmed
+ *	s2_track_undo()    for the pages that it did not convert
+ *
+ * A page in transition answers as SECURE, whichever way it is going: the tracker may call a page
+ * secure that is not, and never the reverse.
+ *
+ * Context: one writer at a time for a tracker; readers (s2_track_get, s2_track_next, s2_track_sum)
+ * must not run beside a writer. The embedder brings the lock.
+ */
+#ifndef STAGE2_TRACK_H
+#define STAGE2_TRACK_H
+
+#include <stage2/env.h>
+#include <stage2/err.h>
+#include <stage2/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Who may see a page. Zero is the state without rights. What others call them:
+ *
+ *	            s390 PV                 pKVM                           KVM attributes
+ *	NONE        not present             PKVM_NOPAGE                    no slot
+ *	SECURE      secure storage          guest-owned                    PRIVATE
+ *	SHARED      shared access           SHARED_OWNED / SHARED_BORROWED attribute clear
+ *	EXPORTED    exported (cipher text)  -                              -
+ *	POISONED    -                       -                              HWPOISON
+ */
+enum s2_state {
+	S2_NONE = 0,	 /* no page: nobody has rights */
+	S2_SECURE = 1,	 /* the guest only */
+	S2_SHARED = 2,	 /* the guest agreed: the host sees plain text */
+	S2_EXPORTED = 3, /* the host sees cipher text; the guest must import before it can use it */
+	S2_POISONED = 4, /* hardware error: nobody */
+	S2_STATE_COUNT
+};
+
+/* Lower-case name of a state, static storage; "unknown" for a value outside the enum. */
+const char *s2_state_name(enum s2_state state);
+
+/* The moves that a page can make. */
+enum s2_move {
+	S2_DONATE = 0,	/* NONE to SECURE: the host gives a page to the guest */
+	S2_SHARE = 1,	/* SECURE to SHARED: the guest shows a page to the host */
+	S2_UNSHARE = 2, /* SHARED to SECURE */
+	S2_EXPORT = 3,	/* SECURE to EXPORTED: the page is encrypted */
+	S2_IMPORT = 4,	/* EXPORTED to SECURE: the page is verified and decrypted */
+	S2_RECLAIM = 5, /* any state to NONE: the page goes back to the host; it cannot be undone */
+	S2_MOVE_COUNT
+};
+
+/* Lower-case name of a move, static storage; "unknown" for a value outside the enum. */
+const char *s2_move_name(enum s2_move move);
+
+/* What the tracker says of a page. */
+struct s2_page {
+	enum s2_state state; /* SECURE while the page is in transition */
+	bool moving;	     /* in transition */
+	/*
+	 * SHARED or EXPORTED, but only because the page is in the same grain as one that was asked
+	 * for. A widened share is plain text that nobody asked the guest for: a host component must
+	 * not read it on the strength of the state alone.
+	 */
+	bool widened;
+};
+
+/* Maximal stretch of pages that are alike in all three members. */
+struct s2_span {
+	struct s2_range range;
+	struct s2_page page;
+};
+
+/* How many pages of a range are in which state. Moving pages count as SECURE and in moving. */
+struct s2_track_sum {
+	uint64_t state[S2_STATE_COUNT]; /* pages */
+	uint64_t moving;		/* pages */
+	uint64_t widened_share;		/* pages; counted in state[S2_SHARED] too */
+	uint64_t widened_export;	/* pages; counted in state[S2_EXPORTED] too */
+};
+
+/* Public size, private contents: read them through the calls below. */
+struct s2_track {
+	struct s2_env env;
+	struct s2_range range;
+	uint64_t chunk_count;
+	struct s2_chunk *chunk; /* one a chunk of 2 MiB; see track.c */
+	uint64_t map_count;	/* mixed chunks: how many maps are allocated */
+	uint64_t count[16];	/* pages, by internal code */
+};
+
+/*
+ * Makes a tracker for the pages of range, all NONE. Owns its memory until s2_track_fini().
+ * Fails: s2_range_check()'s errors; S2_ERR_NOMEM. Then *t needs no fini.
+ */
+S2_NODISCARD enum s2_err s2_track_init(struct s2_track *t, const struct s2_env *env,
+				       struct s2_range range);
+
+/* Frees the tracker's memory. Cannot fail. *t may be used for another init. */
+void s2_track_fini(struct s2_track *t);
+
+/*
+ * First half of a move, for every page of the range.
+ *
+ * widened marks the pages as converted for their neighbours' sake (see struct s2_page); it is legal
+ * for S2_SHARE and S2_EXPORT. Pages in transition answer as SECURE from here on.
+ *
+ * S2_RECLAIM starts from every state, NONE included, so that a guest can be taken down as a whole.
+ *
+ * Fails, and changes nothing: s2_range_check()'s errors; S2_ERR_RANGE outside the tracker;
+ * S2_ERR_INVAL for an unknown move or a widened one that cannot be; S2_ERR_BUSY, S2_ERR_POISON,
+ * S2_ERR_STATE for the first page, in order of address, that does not allow the move; S2_ERR_NOMEM.
+ */
+S2_NODISCARD enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range,
+					enum s2_move move, bool widened);
+
+/*
+ * The back end has converted the pages of the range: they take their new state. The pages may belong
+ * to several begun moves; all must be in transition.
+ * Fails, and changes nothing: s2_range_check()'s errors; S2_ERR_RANGE; S2_ERR_STATE if a page is not
+ * in transition; S2_ERR_NOMEM only if the range is a part of what was begun (finishing a whole move,
+ * or a whole chunk, never needs memory).
+ */
+S2_NODISCARD enum s2_err s2_track_done(struct s2_track *t, struct s2_range range);
+
+/*
+ * The back end has not converted the pages of the range: they take back the state they had. An
+ * import that is undone forgets that the page's export was a widened one.
+ * Fails as s2_track_done(), and with S2_ERR_STATE for pages being reclaimed: a reclaim goes forward only.
+ */
+S2_NODISCARD enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range);
+
+/* s2_track_begin() and s2_track_done() in one, for moves that need no back end. Fails as they do. */
+S2_NODISCARD enum s2_err s2_track_move(struct s2_track *t, struct s2_range range, enum s2_move move,
+				       bool widened);
+
+/*
+ * Somebody asks for pages that are shared or exported already: clears their widened mark.
+ * Fails, and changes nothing: the range errors; S2_ERR_STATE for the first page that is neither;
+ * S2_ERR_BUSY; S2_ERR_NOMEM.
+ */
+S2_NODISCARD enum s2_err s2_track_claim(struct s2_track *t, struct s2_range range);
+
+/*
+ * Nobody asks for these pages any longer, but they stay shared or exported with their grain: sets
+ * their widened mark. Fails as s2_track_claim().
+ */
+S2_NODISCARD enum s2_err s2_track_release(struct s2_track *t, struct s2_range range);
+
+/*
+ * A hardware error was reported for these pages: POISONED, from any state, moving or not.
+ * Fails, and changes nothing: the range errors; S2_ERR_NOMEM.
+ */
+S2_NODISCARD enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range);
+
+/* What the tracker says of the page that holds gpa. Fails with S2_ERR_RANGE. O(1). */
+S2_NODISCARD enum s2_err s2_track_get(const struct s2_track *t, s2_gpa_t gpa, struct s2_page *out);
+
+/*
+ * The maximal span of like pages that starts with the page that holds gpa (what lies before gpa is
+ * not looked at), cut at the end of limit. Walk a range by calling again with the address behind the
+ * span. Fails: the range errors for limit; S2_ERR_RANGE if gpa is not in limit or limit not in the tracker.
+ */
+S2_NODISCARD enum s2_err s2_track_next(const struct s2_track *t, s2_gpa_t gpa,
+				       struct s2_range limit, struct s2_span *out);
+
+/*
+ * Counts a range. O(1) a uniform chunk; the whole tracker is O(1).
+ * Fails: the range errors; S2_ERR_RANGE.
+ */
+S2_NODISCARD enum s2_err s2_track_sum(const struct s2_track *t, struct s2_range range,
+				      struct s2_track_sum *out);
+
+/*
+ * Verifies the tracker's own invariants: counters agree with the maps, no uniform chunk has a map.
+ * Returns false if the library or its memory is broken. For tests and debugging; O(pages).
+ */
+bool s2_track_check(const struct s2_track *t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

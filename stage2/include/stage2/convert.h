@@ -10,9 +10,12 @@
  *	         of it any longer; until then its pages stay converted ("widened")
  *	refuse   only grains that the request fills; the rest of it is not converted
  *
+ * A grain in which every page that is asked for is there already is left alone, whatever its other
+ * pages are. Grains are cut at the ends of the tracker.
+ *
  * Widening an export costs time and nothing else. Widening a share shows the host plain text that
- * the guest did not offer; it fails with S2_ERR_EXPOSE unless the caller sets guest_offers_grain,
- * which says: the guest itself has agreed to show the whole grain.
+ * the guest did not offer; a request that would do so fails with S2_ERR_EXPOSE unless the caller
+ * sets guest_offers_grain, which says: the guest itself has agreed to show the whole grain.
  */
 #ifndef STAGE2_CONVERT_H
 #define STAGE2_CONVERT_H
@@ -40,9 +43,9 @@ const char *s2_policy_name(enum s2_policy policy);
 #define S2_GRAIN_FOLIO UINT64_C(0)
 
 struct s2_request {
-	enum s2_move move;	/* S2_SHARE, S2_UNSHARE, S2_EXPORT or S2_IMPORT */
-	struct s2_range range;	/* what is asked for */
-	uint64_t grain;		/* bytes, a power of two, at least a page; or S2_GRAIN_FOLIO */
+	enum s2_move move;     /* S2_SHARE, S2_UNSHARE, S2_EXPORT or S2_IMPORT */
+	struct s2_range range; /* what is asked for */
+	uint64_t grain;	       /* bytes, a power of two, at least a page; or S2_GRAIN_FOLIO */
 	enum s2_policy policy;
 	bool guest_offers_grain; /* widening a share is the guest's own wish; see above */
 };
@@ -53,24 +56,35 @@ struct s2_request {
  * convert is called once for each piece: a range that lies in one grain and moves as a whole.
  * It returns how many bytes, from the start of the piece, it has converted: a multiple of the page,
  * range.len if all went well. The library records those as done, takes the rest back and fails with
- * S2_ERR_BACKEND.
+ * S2_ERR_BACKEND. An answer that cannot be (not a multiple of the page, or longer than the piece)
+ * counts as 0.
+ *
+ * convert may read the tracker and must not change it. One that meets a hardware error returns what
+ * it has converted up to there; the caller of s2_convert() then calls s2_track_poison().
  */
 struct s2_backend {
 	uint64_t (*convert)(void *cookie, enum s2_move move, struct s2_range range);
 	void *cookie;
 };
 
-/* What a request came to. All but pieces and requests are pages. */
+/*
+ * What a request came to. All but pieces and requests are pages. For each request that succeeds
+ *
+ *	requested == satisfied + (converted - widened) + refused + kept
+ *
+ * One that the back end cut short counts in requested as a whole, in the others as far as it got,
+ * and not in requests.
+ */
 struct s2_convert_count {
 	uint64_t requests;	     /* requests carried out */
-	uint64_t requests_satisfied; /* of those: needed no conversion, all pages were there already */
-	uint64_t pieces;	     /* calls of the back end: one a grain, or a part of one */
+	uint64_t requests_satisfied; /* of those: all pages were there already */
+	uint64_t pieces;	     /* calls of the back end, the failing one included */
 	uint64_t requested;	     /* asked for */
 	uint64_t satisfied;	     /* asked for and in the right state already */
 	uint64_t converted;	     /* moved by the back end, widened ones included */
 	uint64_t widened;	     /* moved although nobody asked */
-	uint64_t refused;	     /* asked for and not moved: did not fill a grain, or is held by it */
-	uint64_t kept;		     /* given back, but still converted: their grain is in use */
+	uint64_t refused; /* asked for and not moved: did not fill a grain, or is held by it */
+	uint64_t kept;	  /* given back, but still converted: their grain is in use */
 };
 
 /*
@@ -82,10 +96,12 @@ struct s2_convert_count {
  * are neither asked for nor in the move's starting state are left alone.
  *
  * Fails, and changes nothing: the range errors; S2_ERR_RANGE outside the tracker; S2_ERR_INVAL for
- * an unknown move, policy or grain; S2_ERR_EXPOSE (above); S2_ERR_BUSY, S2_ERR_POISON or
- * S2_ERR_STATE if a page that is asked for can neither make the move nor has made it; S2_ERR_NOMEM.
+ * an unknown move, policy or grain, or a run in the request that s2_run_check() rejects;
+ * S2_ERR_EXPOSE (above); S2_ERR_BUSY, S2_ERR_POISON or S2_ERR_STATE if a page that is asked for can
+ * neither make the move nor has made it; S2_ERR_NOMEM.
  * Fails after the fact: S2_ERR_BACKEND; the pieces before the failing one, and its confirmed part,
- * stay converted, *count tells how much, the tracker is right for every page.
+ * stay converted, *count tells how much, the tracker is right for every page. One thing is lost:
+ * pages that were asked for, were widened, and whose import failed, are not widened any longer.
  */
 S2_NODISCARD enum s2_err s2_convert(struct s2_track *t, const struct s2_run *runs, size_t run_count,
 				    const struct s2_request *request,

@@ -16,7 +16,7 @@ extern "C" {
  * embedder holds for that call. The library takes no locks of its own.
  */
 struct s2_env {
-	/* Memory of at least size bytes, aligned for any type, contents undefined; NULL if there is none. */
+	/* At least size bytes, aligned for any type, contents undefined; NULL if there are none. */
 	void *(*alloc)(void *cookie, size_t size);
 	/* Takes back what alloc returned; size is what was asked for. Never called with NULL. */
 	void (*free)(void *cookie, void *ptr, size_t size);

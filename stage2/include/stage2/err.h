@@ -14,7 +14,7 @@ enum s2_err {
 	S2_OK = 0,
 
 	/* The caller's request is malformed; the same request will fail again. */
-	S2_ERR_INVAL = 1, /* an argument has no meaning: unknown enum value, zero length, order too large */
+	S2_ERR_INVAL = 1, /* an argument has no meaning: unknown enum value, zero length, ... */
 	S2_ERR_ALIGN = 2, /* an address or a length is not a multiple of what it must be */
 	S2_ERR_WRAP = 3,  /* start + len - 1 is past the last address */
 	S2_ERR_RANGE = 4, /* well formed, but outside what this object covers */

@@ -21,9 +21,10 @@ extern "C" {
 S2_NODISCARD enum s2_err s2_range_check(struct s2_range range);
 
 /*
- * Is this a run: page-aligned gpa, hpa and length, not empty, not wrapping in either space, an order
- * of at most S2_FOLIO_ORDER_MAX, and inside one folio of that order?
- * Fails with S2_ERR_INVAL (empty, order), S2_ERR_ALIGN, S2_ERR_WRAP, or S2_ERR_RANGE (crosses a folio).
+ * Is this a run: page-aligned gpa, hpa and length, not empty, not wrapping in either space, an
+ * order of at most S2_FOLIO_ORDER_MAX, and inside one folio of that order?
+ * Fails with S2_ERR_INVAL (empty, order), S2_ERR_ALIGN, S2_ERR_WRAP, or S2_ERR_RANGE (crosses a
+ * folio), in this order of precedence.
  */
 S2_NODISCARD enum s2_err s2_run_check(const struct s2_run *run);
 
@@ -61,9 +62,9 @@ const struct s2_run *s2_runs_find(const struct s2_run *runs, size_t run_count, s
 struct s2_range s2_run_range(const struct s2_run *run);
 
 /*
- * log2 of the size of the largest leaf that may start at gpa, which lies in the run: gpa and hpa are
- * both aligned to it, it ends inside the run, and at most max_len bytes from gpa. leaf_sizes has a
- * bit for each size that the format offers. Returns 0 if none fits (which a mask with bit
+ * log2 of the size of the largest leaf that may start at gpa, which lies in the run: gpa and hpa
+ * are both aligned to it, it ends inside the run, and at most max_len bytes from gpa. leaf_sizes
+ * has a bit for each size that the format offers. Returns 0 if none fits (which a mask with bit
  * S2_PAGE_LG2 and a max_len of at least a page rule out).
  */
 uint8_t s2_run_best_leaf(const struct s2_run *run, s2_gpa_t gpa, uint64_t max_len,
@@ -77,7 +78,7 @@ struct s2_leaf_count {
 /*
  * Adds to *out the leaves that the greedy choice of s2_run_best_leaf makes over the part of the run
  * that lies in range. The greedy choice is the smallest number of leaves, because each size divides
- * the next.
+ * the next. Stops where no leaf fits, which a mask with bit S2_PAGE_LG2 rules out.
  */
 void s2_run_count_leaves(const struct s2_run *run, struct s2_range range, uint64_t leaf_sizes,
 			 struct s2_leaf_count *out);

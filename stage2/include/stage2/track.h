@@ -2,9 +2,9 @@
 /*
  * The tracker: for every 4 KiB page of a guest, whether the host may see it.
  *
- * It is the truth; page tables can be rebuilt from it. A 2 MiB chunk whose pages are all alike costs
- * one word; a mixed chunk has a map of four bits a page, which is given back when the chunk becomes
- * uniform. A query is O(1), a transition of a range O(chunks touched).
+ * It is the truth; page tables can be rebuilt from it. A 2 MiB chunk whose pages are all alike
+ * costs one word; a mixed one has a map of four bits a page, which is given back when the chunk is
+ * uniform and at rest again. A query is O(1), a transition of a range O(chunks touched).
  *
  * A transition has two halves, because the back end in between may fail or stop half-way:
  *
@@ -30,16 +30,7 @@
 extern "C" {
 #endif
 
-/*
- * Who may see a page. Zero is the state without rights. What others call them:
- *
- *	            s390 PV                 pKVM                           KVM attributes
- *	NONE        not present             PKVM_NOPAGE                    no slot
- *	SECURE      secure storage          guest-owned                    PRIVATE
- *	SHARED      shared access           SHARED_OWNED / SHARED_BORROWED attribute clear
- *	EXPORTED    exported (cipher text)  -                              -
- *	POISONED    -                       -                              HWPOISON
- */
+/* Who may see a page. Zero is the state without rights. README.md says what others call them. */
 enum s2_state {
 	S2_NONE = 0,	 /* no page: nobody has rights */
 	S2_SECURE = 1,	 /* the guest only */
@@ -97,7 +88,7 @@ struct s2_track {
 	struct s2_env env;
 	struct s2_range range;
 	uint64_t chunk_count;
-	struct s2_chunk *chunk; /* one a chunk of 2 MiB; see track.c */
+	struct s2_chunk *chunk; /* one a chunk of 2 MiB; see track_chunk.c */
 	uint64_t map_count;	/* mixed chunks: how many maps are allocated */
 	uint64_t count[16];	/* pages, by internal code */
 };
@@ -118,7 +109,8 @@ void s2_track_fini(struct s2_track *t);
  * widened marks the pages as converted for their neighbours' sake (see struct s2_page); it is legal
  * for S2_SHARE and S2_EXPORT. Pages in transition answer as SECURE from here on.
  *
- * S2_RECLAIM starts from every state, NONE included, so that a guest can be taken down as a whole.
+ * S2_RECLAIM starts from every state, NONE and POISONED included, so that a guest can be taken down
+ * as a whole; only pages in transition are S2_ERR_BUSY.
  *
  * Fails, and changes nothing: s2_range_check()'s errors; S2_ERR_RANGE outside the tracker;
  * S2_ERR_INVAL for an unknown move or a widened one that cannot be; S2_ERR_BUSY, S2_ERR_POISON,
@@ -128,22 +120,23 @@ S2_NODISCARD enum s2_err s2_track_begin(struct s2_track *t, struct s2_range rang
 					enum s2_move move, bool widened);
 
 /*
- * The back end has converted the pages of the range: they take their new state. The pages may belong
- * to several begun moves; all must be in transition.
- * Fails, and changes nothing: s2_range_check()'s errors; S2_ERR_RANGE; S2_ERR_STATE if a page is not
- * in transition; S2_ERR_NOMEM only if the range is a part of what was begun (finishing a whole move,
- * or a whole chunk, never needs memory).
+ * The back end has converted the pages of the range: they take their new state. The pages may
+ * belong to several begun moves; all must be in transition.
+ * Fails, and changes nothing: s2_range_check()'s errors; S2_ERR_RANGE; S2_ERR_STATE if a page is
+ * not in transition; S2_ERR_NOMEM only if the range is a part of what was begun (finishing a whole
+ * move, or a whole chunk, never needs memory).
  */
 S2_NODISCARD enum s2_err s2_track_done(struct s2_track *t, struct s2_range range);
 
 /*
  * The back end has not converted the pages of the range: they take back the state they had. An
  * import that is undone forgets that the page's export was a widened one.
- * Fails as s2_track_done(), and with S2_ERR_STATE for pages being reclaimed: a reclaim goes forward only.
+ * Fails as s2_track_done(), and with S2_ERR_STATE for pages being reclaimed: a reclaim goes forward
+ * only.
  */
 S2_NODISCARD enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range);
 
-/* s2_track_begin() and s2_track_done() in one, for moves that need no back end. Fails as they do. */
+/* s2_track_begin() and s2_track_done() in one, for moves without a back end. Fails as they do. */
 S2_NODISCARD enum s2_err s2_track_move(struct s2_track *t, struct s2_range range, enum s2_move move,
 				       bool widened);
 
@@ -166,13 +159,14 @@ S2_NODISCARD enum s2_err s2_track_release(struct s2_track *t, struct s2_range ra
  */
 S2_NODISCARD enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range);
 
-/* What the tracker says of the page that holds gpa. Fails with S2_ERR_RANGE. O(1). */
+/* What the tracker says of the page that holds the byte gpa. Fails with S2_ERR_RANGE. O(1). */
 S2_NODISCARD enum s2_err s2_track_get(const struct s2_track *t, s2_gpa_t gpa, struct s2_page *out);
 
 /*
  * The maximal span of like pages that starts with the page that holds gpa (what lies before gpa is
- * not looked at), cut at the end of limit. Walk a range by calling again with the address behind the
- * span. Fails: the range errors for limit; S2_ERR_RANGE if gpa is not in limit or limit not in the tracker.
+ * not looked at), cut at the end of limit. Walk a range by calling again with the address behind
+ * the span. Fails: the range errors for limit; S2_ERR_RANGE if gpa is not in limit, or limit not in
+ * the tracker.
  */
 S2_NODISCARD enum s2_err s2_track_next(const struct s2_track *t, s2_gpa_t gpa,
 				       struct s2_range limit, struct s2_span *out);
@@ -185,8 +179,9 @@ S2_NODISCARD enum s2_err s2_track_sum(const struct s2_track *t, struct s2_range 
 				      struct s2_track_sum *out);
 
 /*
- * Verifies the tracker's own invariants: counters agree with the maps, no uniform chunk has a map.
- * Returns false if the library or its memory is broken. For tests and debugging; O(pages).
+ * Verifies the tracker's own invariants: counters agree with the maps, no chunk that is uniform and
+ * at rest has a map. Returns false if the library or its memory is broken. For tests and debugging;
+ * O(pages).
  */
 bool s2_track_check(const struct s2_track *t);
 

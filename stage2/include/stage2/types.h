@@ -3,15 +3,14 @@
  * Addresses, ranges and runs: the words that every other header uses.
  *
  *   gpa, hpa, hva   guest-physical, host-physical and host-virtual address. Three types, so that
- *                   passing one for another does not compile. (Arm text says IPA for gpa.)
+ *                   passing one for another does not compile.
  *   range           bytes of guest-physical address space: start and length. Half-open ends would
  *                   not be able to say the top of the address space, so there is no end member:
  *                   the last byte is start + len - 1 and never wraps.
  *   run             a range that is contiguous in host-physical memory too, and lies in one folio.
  *   folio, order    the host's unit of allocation, 2^order pages, naturally aligned in hpa.
  *   leaf            one translation; its size is a power of two. Sets of leaf sizes are masks in
- *                   which bit n stands for leaves of 2^n bytes, as in KVM_CAP_ARM_SUPPORTED_BLOCK_SIZES
- *                   (Linux, Documentation/virt/kvm/api.rst).
+ *                   which bit n stands for leaves of 2^n bytes.
  */
 #ifndef STAGE2_TYPES_H
 #define STAGE2_TYPES_H
@@ -91,7 +90,7 @@ struct s2_run {
 	uint8_t folio_order; /* the folio is 2^folio_order pages; 0 to S2_FOLIO_ORDER_MAX */
 };
 
-/* 16 GiB with 4 KiB pages: the largest allocation unit of any host (arm64 64K CONT_PMD, s390 is 2 GiB). */
+/* 16 GiB with 4 KiB pages: no host that we know of allocates in larger units. */
 #define S2_FOLIO_ORDER_MAX 22
 
 #ifdef __cplusplus

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * <linux/kvm.h>, and the few constants that are newer than Debian 12's copy of it (Linux 6.1).
+ * Values from Linux 7.3, include/uapi/linux/kvm.h.
+ */
+#ifndef ARCH_KVM_KVM_COMPAT_H
+#define ARCH_KVM_KVM_COMPAT_H
+
+#include <linux/kvm.h>
+
+#ifndef KVM_VM_TYPE_ARM_PROTECTED
+#define KVM_VM_TYPE_ARM_PROTECTED (1UL << 31)
+#endif
+
+#ifndef KVM_EXIT_MEMORY_FAULT
+#define KVM_EXIT_MEMORY_FAULT 39
+#endif
+
+#ifndef KVM_CAP_ARM_SUPPORTED_BLOCK_SIZES
+#define KVM_CAP_ARM_SUPPORTED_BLOCK_SIZES 229
+#endif
+
+#endif

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The boards: which machine QEMU is asked to be, and which kernel runs on it."""
+
+
+class Board:
+    """A machine with KVM that QEMU emulates."""
+
+    def __init__(self, about, qemu, package, machine, kernel, busybox, cmdline):
+        self.about = about
+        self.qemu = qemu            # QEMU's program for it
+        self.package = package      # the apt package that has the program
+        self.machine = machine      # QEMU's arguments for the machine
+        self.kernel = kernel        # things of the cache
+        self.busybox = busybox
+        self.cmdline = cmdline
+
+
+def arm64(about, mode):
+    # neoverse-n1 and not max: no pointer authentication, which takes QEMU three times as long to
+    # boot, and no LPA2, with which pKVM takes seconds to tear down a VM.
+    return Board(about, 'qemu-system-aarch64', 'qemu-system-arm',
+                 ('-machine', 'virt,virtualization=on,gic-version=3', '-cpu', 'neoverse-n1'),
+                 'kernel-arm64', 'busybox-arm64', f'console=ttyAMA0 kvm-arm.mode={mode}')
+
+
+BOARDS = {
+    'arm64': arm64('KVM on arm64, the host at EL1 and the hypervisor at EL2', 'nvhe'),
+    'arm64-pkvm': arm64('pKVM on arm64: protected VMs, which the host cannot read', 'protected'),
+}

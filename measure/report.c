@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "report.h"
+
+#include <getopt.h>
+
+#include "log.h"
+
+static const char help[] =
+	"Usage: stage2 report FILE.json [--html FILE]\n"
+	"\n"
+	"Shows what `stage2 measure` found out: what it costs to convert guest pages between\n"
+	"secure and shared at 4K, 16K, 64K, 2M or whole folios.\n"
+	"\n"
+	"  FILE.json        written by `stage2 measure`\n"
+	"      --html FILE  also write one self-contained web page with plots (needs gnuplot)\n"
+	"  -h, --help       show this text\n"
+	"\n"
+	"Exit codes: 64 wrong use, 65 FILE.json is no such report, 66 it cannot be opened,\n"
+	"69 gnuplot is missing, 73 an output cannot be written.\n";
+
+/* Returns -1 to go on, or the exit code. */
+static int parse_options(int argc, char **argv, const char **input, const char **html)
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"html", required_argument, NULL, 'H'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	optind = 0; /* start anew: the command line before the subcommand was parsed, too */
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (option) {
+		case 'h':
+			fputs(help, stdout);
+			return fflush(stdout) == 0 ? EXIT_CODE_OK : EXIT_CODE_CANT_CREATE;
+		case 'H':
+			*html = optarg;
+			break;
+		case ':':
+			log_error("report: %s needs a value", argv[optind - 1]);
+			return EXIT_CODE_USAGE;
+		default:
+			log_error("report: unknown option %s; see stage2 report --help",
+				  argv[optind - 1]);
+			return EXIT_CODE_USAGE;
+		}
+	}
+	if (argc - optind != 1) {
+		log_error("report: needs one FILE.json; see stage2 report --help");
+		return EXIT_CODE_USAGE;
+	}
+	*input = argv[optind];
+	return -1;
+}
+
+int report_main(int argc, char **argv)
+{
+	const char *input = NULL;
+	const char *html = NULL;
+	struct report report;
+	int result = parse_options(argc, argv, &input, &html);
+
+	if (result >= 0) {
+		return result;
+	}
+	result = report_read_json(&report, input);
+	if (result == EXIT_CODE_OK) {
+		result = report_print_table(&report, stdout);
+	}
+	if (result == EXIT_CODE_OK && html != NULL) {
+		result = report_write_html(&report, html);
+	}
+	report_free(&report);
+	return result;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a guest architecture supplies; one folder of vmm/ implements it, chosen at build time.
+ * What returns int returns 0 or an exit code (log.h) after one line on stderr.
+ */
+#ifndef VMM_ARCH_H
+#define VMM_ARCH_H
+
+#include "vm.h"
+
+/* As uname -m calls it; and whether this build can run guests of it at all. */
+extern const char arch_name[];
+extern const bool arch_supported;
+
+/* The guest's memory map: where RAM and our devices are. */
+extern const s2_gpa_t arch_ram_base;
+extern const s2_gpa_t arch_serial_base;
+extern const s2_gpa_t arch_control_base;
+
+/* Leaf sizes that this architecture's stage 2 can have with 4 KiB pages, and the name of that model. */
+extern const uint64_t arch_leaf_sizes;
+extern const char arch_leaf_model[];
+
+/*
+ * Checks what only the architecture knows (is KVM in protected mode?) and gives the type for
+ * KVM_CREATE_VM.
+ */
+int arch_vm_type(const struct vm *vm, unsigned long *type);
+
+/* After KVM_CREATE_VM and the memory slot, before the vCPUs: the interrupt controller. */
+int arch_irqchip_create(struct vm *vm);
+
+/* Sets up one vCPU, already created. */
+int arch_vcpu_init(struct vcpu *vcpu);
+
+/* After the vCPUs: makes the interrupt controller ready. */
+int arch_irqchip_ready(struct vm *vm);
+
+/* Loads the image: fills vm->image and writes the device tree. */
+int arch_load(struct vm *vm);
+
+/* Sets the boot vCPU's registers for the image. */
+int arch_vcpu_boot(struct vcpu *vcpu);
+
+/* Drives the serial console's interrupt. */
+void arch_serial_irq(struct vm *vm, bool level);
+
+#endif

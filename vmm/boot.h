@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Image files, for every architecture. 0 or an exit code (log.h) after one line on stderr. */
+#ifndef VMM_BOOT_H
+#define VMM_BOOT_H
+
+#include <stdint.h>
+
+#include "memory.h"
+
+/* An input file: open, not empty, not a directory. */
+struct boot_file {
+	const char *what; /* "kernel", "initrd": for messages */
+	const char *path;
+	int fd;
+	uint64_t len; /* bytes */
+};
+
+int boot_open(struct boot_file *file, const char *what, const char *path);
+void boot_close(struct boot_file *file);
+
+/* Reads the first len bytes, or what the file has; *got tells. */
+int boot_head(const struct boot_file *file, void *to, size_t len, size_t *got);
+
+/*
+ * Loads the whole file to gpa. Fails if RAM has no room for it there, naming the memory that would be
+ * enough.
+ */
+int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa);
+
+#endif

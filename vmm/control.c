@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control.h"
+
+#include <inttypes.h>
+
+#include "guest_abi.h"
+#include "log.h"
+
+/*
+ * The guest asks: can the host read this? The MMU is asked as well as the tracker, because the point
+ * of the question is to see that they agree.
+ */
+static void peek(struct control *control, s2_gpa_t gpa)
+{
+	struct s2_page page = memory_page(control->memory, gpa);
+	bool offered = page.state == S2_SHARED && !page.widened;
+	uint64_t value;
+
+	control->readable = memory_probe(control->memory, gpa, &value);
+	if (!control->readable) {
+		log_error("gpa 0x%" PRIx64 " is secure: the host may not read it%s", gpa.val,
+			  offered ? ", although the guest says that it shares it" : "");
+	} else if (!offered) {
+		log_error("gpa 0x%" PRIx64 " is %s: the host may not read it, although the MMU let it",
+			  gpa.val, s2_state_name(page.state));
+		control->readable = false;
+	} else {
+		log_note("gpa 0x%" PRIx64 " is shared: the host reads 0x%016" PRIx64, gpa.val, value);
+	}
+	control->peeked = control->readable ? value : 0;
+}
+
+static void announce(struct control *control, s2_gpa_t gpa, bool shared)
+{
+	enum memory_err err = shared ? memory_shared(control->memory, gpa)
+				     : memory_unshared(control->memory, gpa);
+
+	if (err) {
+		log_note("guest says that it %s gpa 0x%" PRIx64 ", which is %s: ignored",
+			 shared ? "shares" : "unshares", gpa.val,
+			 err == MEMORY_OUTSIDE ? "not RAM"
+					       : s2_state_name(memory_page(control->memory, gpa).state));
+	}
+}
+
+static uint64_t control_read(void *cookie, uint64_t offset, unsigned int size)
+{
+	const struct control *control = cookie;
+
+	(void)size;
+	switch (offset) {
+	case CONTROL_PEEK:
+		return control->readable;
+	case CONTROL_PEEK_VALUE:
+		return control->peeked;
+	default:
+		return 0;
+	}
+}
+
+static void control_write(void *cookie, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct control *control = cookie;
+
+	(void)size;
+	switch (offset) {
+	case CONTROL_EXIT:
+		control->exit(control->cookie, value);
+		break;
+	case CONTROL_SHARED:
+		announce(control, s2_gpa(value), true);
+		break;
+	case CONTROL_UNSHARED:
+		announce(control, s2_gpa(value), false);
+		break;
+	case CONTROL_PEEK:
+		peek(control, s2_gpa(value));
+		break;
+	case CONTROL_MAILBOX:
+		announce(control, s2_gpa(value), true);
+		control->mailbox = s2_gpa(value);
+		break;
+	case CONTROL_DOORBELL:
+		control->rung = true;
+		break;
+	default:
+		break;
+	}
+}
+
+int control_attach(struct control *control, struct bus *bus, s2_gpa_t gpa)
+{
+	const struct bus_device device = {.name = "control",
+					  .range = s2_range(gpa, CONTROL_SIZE),
+					  .read = control_read,
+					  .write = control_write,
+					  .cookie = control};
+	const char *other;
+
+	return bus_add(bus, &device, &other);
+}

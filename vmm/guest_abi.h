@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a guest sees of stage2: the control device, and the mailbox of the agent payload. Included by
+ * the VMM and by the payloads; everything is little-endian.
+ *
+ * The control device is one page of 64-bit registers. Linux guests reach it with devmem(1); our own
+ * payloads use all of it. On KVM a protected guest shares pages without an exit, so the host learns of
+ * a share only if the guest says so: SHARED and UNSHARED are how it does.
+ */
+#ifndef VMM_GUEST_ABI_H
+#define VMM_GUEST_ABI_H
+
+#include <stdint.h>
+
+#define CONTROL_EXIT 0x00      /* W: end the VM with this exit code */
+#define CONTROL_SHARED 0x08    /* W: gpa of a page that the guest has shared */
+#define CONTROL_UNSHARED 0x10  /* W: gpa of a page that the guest is about to unshare */
+#define CONTROL_PEEK 0x18      /* W: the host tries to read 8 bytes at this gpa; R: 1 if it could */
+#define CONTROL_PEEK_VALUE 0x20 /* R: what the host read, 0 if nothing */
+#define CONTROL_DOORBELL 0x28  /* W: the mailbox has news for the host */
+#define CONTROL_MAILBOX 0x30   /* W: gpa of the mailbox page, shared already */
+#define CONTROL_SIZE 0x1000
+
+/* What the agent can be told to do. */
+enum agent_op {
+	AGENT_NONE = 0,
+	AGENT_TOUCH = 1,   /* write the pattern of seed into pages */
+	AGENT_VERIFY = 2,  /* compare with it; failed counts the pages that differ */
+	AGENT_SHARE = 3,   /* one MEM_SHARE a page, in ascending order, stopping at the first failure */
+	AGENT_UNSHARE = 4, /* the same with MEM_UNSHARE */
+	AGENT_EXIT = 5	   /* power off */
+};
+
+/* One page, shared by the guest. The host writes the command, the guest the result. */
+struct agent_mailbox {
+	/* host to guest */
+	uint64_t op;
+	uint64_t gpa;
+	uint64_t pages;
+	uint64_t seed;
+	/* guest to host, about the last command */
+	uint64_t done;	     /* pages, from gpa on */
+	uint64_t failed;     /* calls that were refused, pages that differ */
+	uint64_t hypercalls; /* calls made */
+	uint64_t ticks;	     /* of the guest's counter, for the whole command */
+	uint64_t tick_hz;
+};
+
+/*
+ * The pattern: 64-bit word number `word` of the page at gpa, for a seed. Never 0, so that a page that
+ * was cleared behind the guest's back is found.
+ */
+static inline uint64_t agent_pattern(uint64_t seed, uint64_t gpa, uint64_t word)
+{
+	return ((gpa + 8 * word) * UINT64_C(0x9e3779b97f4a7c15) ^ seed) | 1;
+}
+
+#endif

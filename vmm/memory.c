@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "memory.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "guard.h"
+#include "log.h"
+
+static void *env_alloc(void *cookie, size_t size)
+{
+	(void)cookie;
+	return malloc(size);
+}
+
+static void env_free(void *cookie, void *ptr, size_t size)
+{
+	(void)cookie;
+	(void)size;
+	free(ptr);
+}
+
+enum s2_err memory_init(struct memory *memory, struct ram *ram)
+{
+	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
+	enum s2_err err = s2_track_init(&memory->track, &env, s2_range(ram->gpa, ram->len));
+
+	if (err) {
+		return err;
+	}
+	pthread_mutex_init(&memory->lock, NULL);
+	memory->ram = *ram;
+	memory->started = false;
+	*ram = (struct ram){0};
+	return S2_OK;
+}
+
+void memory_fini(struct memory *memory)
+{
+	s2_track_fini(&memory->track);
+	pthread_mutex_destroy(&memory->lock);
+	ram_fini(&memory->ram);
+}
+
+void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len)
+{
+	if (memory->started || !ram_contains(&memory->ram, gpa, len)) {
+		return NULL;
+	}
+	return ram_hva(&memory->ram, gpa);
+}
+
+enum s2_err memory_start(struct memory *memory, bool protected_vm)
+{
+	enum s2_err err = s2_track_move(&memory->track, memory->track.range, S2_DONATE, false);
+
+	if (!err && !protected_vm) {
+		err = s2_track_move(&memory->track, memory->track.range, S2_SHARE, false);
+	}
+	memory->started = !err;
+	return err;
+}
+
+static enum memory_err move_page(struct memory *memory, s2_gpa_t gpa, enum s2_move move)
+{
+	const struct s2_range page = s2_range(s2_gpa(gpa.val & ~(S2_PAGE_SIZE - 1)), S2_PAGE_SIZE);
+	enum s2_err err;
+
+	if (!ram_contains(&memory->ram, gpa, 1)) {
+		return MEMORY_OUTSIDE;
+	}
+	pthread_mutex_lock(&memory->lock);
+	err = s2_track_move(&memory->track, page, move, false);
+	pthread_mutex_unlock(&memory->lock);
+	return err ? MEMORY_STATE : MEMORY_OK;
+}
+
+enum memory_err memory_shared(struct memory *memory, s2_gpa_t gpa)
+{
+	return move_page(memory, gpa, S2_SHARE);
+}
+
+enum memory_err memory_unshared(struct memory *memory, s2_gpa_t gpa)
+{
+	return move_page(memory, gpa, S2_UNSHARE);
+}
+
+/* Is every byte in pages that the guest itself has shared? If not, *secure is the first that is not. */
+static bool offered(const struct memory *memory, s2_gpa_t gpa, uint64_t len, s2_gpa_t *secure)
+{
+	const uint64_t last = gpa.val + (len - 1);
+
+	for (s2_gpa_t at = gpa; at.val <= last;
+	     at.val = (at.val | (S2_PAGE_SIZE - 1)) + 1) {
+		struct s2_page page;
+
+		*secure = at;
+		if (s2_track_get(&memory->track, at, &page) || page.state != S2_SHARED ||
+		    page.widened) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* One access, either way: what the tracker allows is tried, what the MMU refuses is caught. */
+static enum memory_err transfer(struct memory *memory, s2_gpa_t gpa, void *to, const void *from,
+				size_t len)
+{
+	s2_gpa_t secure = gpa;
+	bool ok;
+
+	if (!len || !ram_contains(&memory->ram, gpa, len)) {
+		return len ? MEMORY_OUTSIDE : MEMORY_OK;
+	}
+	/* The lock is held over the access, so that "shared" stays true as far as we can know it. */
+	pthread_mutex_lock(&memory->lock);
+	ok = offered(memory, gpa, len, &secure);
+	if (ok) {
+		void *guest = ram_hva(&memory->ram, gpa);
+
+		ok = to ? guard_read(to, guest, len) : guard_write(guest, from, len);
+	}
+	pthread_mutex_unlock(&memory->lock);
+	if (!ok) {
+		log_error("gpa 0x%" PRIx64 " is secure: the host may not %s it", secure.val,
+			  to ? "read" : "write");
+		return MEMORY_SECURE;
+	}
+	return MEMORY_OK;
+}
+
+enum memory_err memory_read(struct memory *memory, s2_gpa_t gpa, void *to, size_t len)
+{
+	return transfer(memory, gpa, to, NULL, len);
+}
+
+enum memory_err memory_write(struct memory *memory, s2_gpa_t gpa, const void *from, size_t len)
+{
+	return transfer(memory, gpa, NULL, from, len);
+}
+
+bool memory_probe(struct memory *memory, s2_gpa_t gpa, uint64_t *value)
+{
+	*value = 0;
+	return ram_contains(&memory->ram, gpa, sizeof(*value)) &&
+	       guard_read(value, ram_hva(&memory->ram, gpa), sizeof(*value));
+}
+
+struct s2_page memory_page(struct memory *memory, s2_gpa_t gpa)
+{
+	struct s2_page page = {.state = S2_NONE};
+	enum s2_err err;
+
+	pthread_mutex_lock(&memory->lock);
+	err = s2_track_get(&memory->track, gpa, &page);
+	pthread_mutex_unlock(&memory->lock);
+	return err ? (struct s2_page){.state = S2_NONE} : page;
+}

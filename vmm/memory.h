@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's memory as the VMM sees it: every access asks the tracker first.
+ *
+ * Before the guest starts, its pages are NONE: they are the host's own, and the VMM loads the image.
+ * When it starts, all of RAM becomes SECURE for a protected guest (it may take any page at any time,
+ * and we are not told), SHARED for a plain one. From then on only what the guest has said it shares
+ * can be read or written.
+ *
+ * Context: any thread; a lock inside.
+ */
+#ifndef VMM_MEMORY_H
+#define VMM_MEMORY_H
+
+#include <pthread.h>
+#include <ram.h>
+#include <stage2/track.h>
+
+enum memory_err {
+	MEMORY_OK = 0,
+	MEMORY_OUTSIDE, /* not guest RAM */
+	MEMORY_SECURE,	/* the host may not touch it: the tracker says so, or the MMU did */
+	MEMORY_STATE	/* the page cannot make that move */
+};
+
+struct memory {
+	struct ram ram;
+	struct s2_track track;
+	pthread_mutex_t lock;
+	bool started;
+};
+
+/*
+ * Takes over ram, which memory_fini() frees. Returns S2_OK or the tracker's error; then ram is still
+ * the caller's.
+ */
+S2_NODISCARD enum s2_err memory_init(struct memory *memory, struct ram *ram);
+void memory_fini(struct memory *memory);
+
+/*
+ * A place to load len bytes of an image to; NULL if it is not inside RAM, or if the guest has started.
+ */
+void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len);
+
+/* The guest is about to run: from now on its memory is what it says it is. */
+S2_NODISCARD enum s2_err memory_start(struct memory *memory, bool protected_vm);
+
+/* The guest says that it has shared, or is about to unshare, the page that holds gpa. */
+enum memory_err memory_shared(struct memory *memory, s2_gpa_t gpa);
+enum memory_err memory_unshared(struct memory *memory, s2_gpa_t gpa);
+
+/*
+ * Copies from or to guest memory, if every page of it is shared and the guest asked for that itself.
+ * A guest may unshare at any time: the fault that follows is caught and answered as MEMORY_SECURE.
+ * memory_read() and memory_write() say so on stderr: "gpa 0x...  is secure: the host may not read it".
+ */
+enum memory_err memory_read(struct memory *memory, s2_gpa_t gpa, void *to, size_t len);
+enum memory_err memory_write(struct memory *memory, s2_gpa_t gpa, const void *from, size_t len);
+
+/*
+ * Does the MMU let the host read 8 bytes at gpa, whatever the tracker says? *value is set if it does.
+ * For tests and measurements, which compare the two. False too for what is not RAM.
+ */
+bool memory_probe(struct memory *memory, s2_gpa_t gpa, uint64_t *value);
+
+/* What the tracker says of the page; S2_NONE for what is not RAM. */
+struct s2_page memory_page(struct memory *memory, s2_gpa_t gpa);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "preflight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <kvm_compat.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+int preflight_kvm(struct vm *vm)
+{
+	int version;
+
+	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->kvm < 0 && (errno == EACCES || errno == EPERM)) {
+		log_error("no permission to use /dev/kvm: run as root, or join the group that owns it");
+		return EXIT_CODE_NO_PERMISSION;
+	}
+	if (vm->kvm < 0) {
+		log_error("cannot open /dev/kvm (%s): this machine has no KVM: "
+			  "use an emulated board, see guest-images/README.md",
+			  strerror(errno));
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		log_error("/dev/kvm speaks version %d, not %d: it is not a KVM that we know", version,
+			  KVM_API_VERSION);
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	return 0;
+}
+
+int preflight_capability(const struct vm *vm, long capability, const char *what)
+{
+	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, capability) > 0) {
+		return 0;
+	}
+	log_error("this host's KVM has no %s: a newer kernel is needed", what);
+	return EXIT_CODE_UNAVAILABLE;
+}
+
+/* Whether this process may lock memory past its limit (CAP_IPC_LOCK, bit 14 of CapEff). */
+static bool may_lock(void)
+{
+	unsigned long long caps = 0;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "CapEff: %llx", &caps) == 1) {
+			break;
+		}
+	}
+	if (file) {
+		fclose(file);
+	}
+	return caps >> 14 & 1;
+}
+
+/*
+ * KVM pins what a protected guest touches and counts it as locked memory (Linux,
+ * arch/arm64/kvm/mmu.c, account_locked_vm); at the limit the guest dies in mid-boot.
+ */
+static int preflight_locking(const struct vm *vm)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur >= vm->config.memory || may_lock()) {
+		return 0;
+	}
+	log_error("a protected guest may lock all of its %" PRIu64 " MiB, but the limit is %" PRIu64
+		  " KiB: raise it with 'ulimit -l', or run as root",
+		  vm->config.memory >> 20, (uint64_t)limit.rlim_cur >> 10);
+	return EXIT_CODE_NO_PERMISSION;
+}
+
+/* The kernel refuses to donate pages of real files: only swap-backed memory (same file, -EIO). */
+static int preflight_file(const struct vm *vm)
+{
+	const char *path = vm->config.backing_path;
+	struct statfs fs;
+	struct stat st;
+
+	if (stat(path, &st) || statfs(path, &fs)) {
+		log_error("cannot use backing file '%s': %s", path, strerror(errno));
+		return EXIT_CODE_NO_INPUT;
+	}
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < vm->config.memory) {
+		log_error("backing file '%s' must be a regular file of at least %" PRIu64
+			  " MiB: make it with 'truncate -s'",
+			  path, vm->config.memory >> 20);
+		return EXIT_CODE_DATA;
+	}
+	if (vm->config.protected_vm && fs.f_type != TMPFS_MAGIC) {
+		log_error("a protected guest cannot live in the file '%s': KVM gives it swap-backed "
+			  "memory only: use a file on tmpfs, or --backing anon, thp or memfd",
+			  path);
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	return 0;
+}
+
+int preflight_memory(const struct vm *vm)
+{
+	const uint64_t memory = vm->config.memory;
+	const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	int code = 0;
+
+	if (page != (long)S2_PAGE_SIZE) {
+		log_error("this host has pages of %ld bytes: only hosts with 4 KiB pages are "
+			  "supported",
+			  page);
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	if (memory == 0 || memory % S2_PAGE_SIZE) {
+		log_error("--memory must be a multiple of the 4 KiB page and not 0: try 256M");
+		return EXIT_CODE_USAGE;
+	}
+	if (pages > 0 && memory / S2_PAGE_SIZE > (uint64_t)pages) {
+		log_error("--memory is %" PRIu64 " MiB, but this host has %" PRIu64
+			  " MiB: use a smaller guest",
+			  memory >> 20, (uint64_t)pages * S2_PAGE_SIZE >> 20);
+		return EXIT_CODE_OS;
+	}
+	if (vm->config.backing == RAM_FILE) {
+		code = preflight_file(vm);
+	}
+	if (!code && vm->config.protected_vm) {
+		code = preflight_locking(vm);
+	}
+	return code;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What would go wrong later, found before anything is created, in one line that says what to do.
+ * 0 or an exit code (log.h).
+ */
+#ifndef VMM_PREFLIGHT_H
+#define VMM_PREFLIGHT_H
+
+#include "vm.h"
+
+/* Opens /dev/kvm; the descriptor goes to vm->kvm. */
+int preflight_kvm(struct vm *vm);
+
+/* Memory: size, the host's memory, the locked-memory limit and backing of a protected guest. */
+int preflight_memory(const struct vm *vm);
+
+/* Is this capability there? `what` completes "KVM has no ...". */
+int preflight_capability(const struct vm *vm, long capability, const char *what);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `stage2 run`: options, then a VM from start to end. */
+#include "run.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "guard.h"
+#include "log.h"
+#include "parse.h"
+#include "stats.h"
+#include "vm.h"
+
+static const char usage[] =
+	"usage: stage2 run --kernel FILE [options]\n"
+	"\n"
+	"Runs an arm64 guest on KVM until it powers off; its exit code becomes ours.\n"
+	"\n"
+	"  --kernel FILE        arm64 Image: Linux, or one of our payloads\n"
+	"  --initrd FILE        initial RAM disk\n"
+	"  --append STR         kernel command line, or the payload's commands\n"
+	"  --memory SIZE        guest RAM, a multiple of 4K, with K, M or G (256M)\n"
+	"  --cpus N             vCPUs, 1 to 8 (1)\n"
+	"  --backing KIND       anon, thp, memfd, or file:PATH (anon)\n"
+	"  --populate           allocate all guest RAM before the start\n"
+	"  --protected          a pKVM protected VM: the host loses access to its memory\n"
+	"  --stats              at the end, print what it cost and which folios it got\n"
+	"  --help               this text\n"
+	"\n"
+	"The serial console is stdin and stdout. Ctrl-C, SIGINT and SIGTERM stop the guest.\n"
+	"\n"
+	"Exit codes: the guest's own (0 after a power-off); 81 it asked for a reset (a Linux\n"
+	"panic does); 80 it failed; 64 usage; 65, 66 bad or missing file; 69 KVM cannot do it;\n"
+	"71 out of resources; 77 no permission; 130, 143 stopped by SIGINT, SIGTERM.\n";
+
+struct run_options {
+	struct vm_config vm;
+	bool stats;
+	bool help;
+};
+
+enum option_id {
+	OPT_KERNEL = 256,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_MEMORY,
+	OPT_CPUS,
+	OPT_BACKING,
+	OPT_POPULATE,
+	OPT_PROTECTED,
+	OPT_STATS,
+	OPT_HELP
+};
+
+static const struct option long_options[] = {
+	{"kernel", required_argument, NULL, OPT_KERNEL},
+	{"initrd", required_argument, NULL, OPT_INITRD},
+	{"append", required_argument, NULL, OPT_APPEND},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"backing", required_argument, NULL, OPT_BACKING},
+	{"populate", no_argument, NULL, OPT_POPULATE},
+	{"protected", no_argument, NULL, OPT_PROTECTED},
+	{"stats", no_argument, NULL, OPT_STATS},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static int bad_value(const char *option, const char *value, const char *expected)
+{
+	log_error("--%s '%s': %s", option, value, expected);
+	return EXIT_CODE_USAGE;
+}
+
+static int parse_option(struct run_options *options, int id, const char *value)
+{
+	struct vm_config *vm = &options->vm;
+	uint64_t number;
+
+	switch (id) {
+	case OPT_KERNEL:
+		vm->kernel = value;
+		return 0;
+	case OPT_INITRD:
+		vm->initrd = value;
+		return 0;
+	case OPT_APPEND:
+		vm->append = value;
+		return 0;
+	case OPT_MEMORY:
+		return parse_size(value, &vm->memory)
+			       ? 0
+			       : bad_value("memory", value, "must be a size such as 256M");
+	case OPT_CPUS:
+		if (!parse_number(value, 1, VM_CPU_MAX, &number)) {
+			return bad_value("cpus", value, "must be a number from 1 to 8");
+		}
+		vm->cpu_count = (unsigned int)number;
+		return 0;
+	case OPT_BACKING:
+		return parse_backing(value, &vm->backing, &vm->backing_path)
+			       ? 0
+			       : bad_value("backing", value,
+					   "must be anon, thp, memfd or file:PATH");
+	case OPT_POPULATE:
+		vm->populate = true;
+		return 0;
+	case OPT_PROTECTED:
+		vm->protected_vm = true;
+		return 0;
+	case OPT_STATS:
+		options->stats = true;
+		return 0;
+	default:
+		options->help = true;
+		return 0;
+	}
+}
+
+static int parse_options(struct run_options *options, int argc, char **argv)
+{
+	int id, code = 0;
+
+	opterr = 0;
+	while (!code && (id = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
+		if (id == '?') {
+			log_error("unknown option '%s': see 'stage2 run --help'", argv[optind - 1]);
+			return EXIT_CODE_USAGE;
+		}
+		if (id == ':') {
+			log_error("option '%s' needs a value: see 'stage2 run --help'",
+				  argv[optind - 1]);
+			return EXIT_CODE_USAGE;
+		}
+		code = parse_option(options, id, optarg);
+	}
+	if (code || options->help) {
+		return code;
+	}
+	if (optind < argc) {
+		log_error("unexpected argument '%s': see 'stage2 run --help'", argv[optind]);
+		return EXIT_CODE_USAGE;
+	}
+	if (!options->vm.kernel) {
+		log_error("no guest to run: use --kernel FILE, or see 'stage2 run --help'");
+		return EXIT_CODE_USAGE;
+	}
+	return 0;
+}
+
+/* Keys for the guest; at end of file or error, no more of them. Returns whether to go on. */
+static bool read_input(struct vm *vm)
+{
+	uint8_t input[256];
+	size_t room = serial_room(&vm->serial);
+	ssize_t len;
+
+	if (!room) {
+		usleep(1000); /* the guest is not reading; do not spin */
+		return true;
+	}
+	len = read(STDIN_FILENO, input, room < sizeof(input) ? room : sizeof(input));
+	if (len > 0) {
+		serial_input(&vm->serial, input, (size_t)len);
+	}
+	return len > 0 || (len < 0 && errno == EINTR);
+}
+
+/* Waits for the end of the VM, feeding it input; a signal ends it. */
+static void wait_for_end(struct vm *vm, int signals)
+{
+	struct pollfd poll_fd[] = {{.fd = vm->stop_event, .events = POLLIN},
+				   {.fd = signals, .events = POLLIN},
+				   {.fd = STDIN_FILENO, .events = POLLIN}};
+
+	while (!vm_stopped(vm)) {
+		if (poll(poll_fd, 3, -1) < 0 && errno != EINTR) {
+			vm_stop(vm, EXIT_CODE_OS);
+		}
+		if (poll_fd[1].revents & POLLIN) {
+			struct signalfd_siginfo info;
+
+			if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+				vm_stop(vm, EXIT_CODE_SIGNAL + (int)info.ssi_signo);
+			}
+		}
+		if (poll_fd[2].revents && !read_input(vm)) {
+			poll_fd[2].fd = -1;
+		}
+	}
+}
+
+/* SIGINT and SIGTERM arrive as data, for every thread that is started from here on. */
+static int catch_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fd < 0 || guard_init()) {
+		log_error("cannot catch signals: %s", strerror(errno));
+	}
+	return fd;
+}
+
+static int run_vm(struct vm *vm, const struct run_options *options, int signals)
+{
+	int code = vm_load(vm);
+
+	if (!code) {
+		code = vm_start(vm);
+	}
+	if (code) {
+		return code;
+	}
+	console_raw();
+	vcpu_start(vm);
+	wait_for_end(vm, signals);
+	vcpu_join(vm);
+	console_restore();
+	if (options->stats) {
+		stats_print(vm);
+	}
+	return vm->exit_code;
+}
+
+int run_main(int argc, char **argv)
+{
+	struct run_options options = {.vm = {.memory = UINT64_C(256) << 20,
+					     .cpu_count = 1,
+					     .console_out = STDOUT_FILENO}};
+	struct vm vm;
+	int signals, code = parse_options(&options, argc, argv);
+
+	if (code) {
+		return code;
+	}
+	if (options.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	signals = catch_signals();
+	if (signals < 0) {
+		return EXIT_CODE_OS;
+	}
+	code = vm_create(&vm, &options.vm);
+	if (!code) {
+		code = run_vm(&vm, &options, signals);
+		vm_destroy(&vm);
+	}
+	close(signals);
+	return code;
+}

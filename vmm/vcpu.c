@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <kvm_compat.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "vm.h"
+
+static void guest_failed(struct vcpu *vcpu, const char *why)
+{
+	log_error("the guest cannot go on: %s (vCPU %u)", why, vcpu->index);
+	vm_stop(vcpu->vm, EXIT_CODE_GUEST_FAILED);
+}
+
+/* What KVM_RUN's errors mean for a guest that has run before (Linux, arch/arm64/kvm/mmu.c). */
+static void run_failed(struct vcpu *vcpu, int err)
+{
+	switch (err) {
+	case ENOMEM:
+		guest_failed(vcpu, "KVM is out of memory, or at the limit of locked memory: "
+				   "raise 'ulimit -l', or use a smaller guest");
+		break;
+	case EFAULT:
+		guest_failed(vcpu, "it touched memory that KVM cannot give it");
+		break;
+	case EIO:
+		guest_failed(vcpu, "KVM cannot donate this memory: its backing is not swap-backed");
+		break;
+	default:
+		guest_failed(vcpu, strerror(err));
+		break;
+	}
+}
+
+static void system_event(struct vcpu *vcpu)
+{
+	switch (vcpu->run->system_event.type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		vm_stop(vcpu->vm, EXIT_CODE_OK);
+		break;
+	case KVM_SYSTEM_EVENT_RESET:
+		vm_stop(vcpu->vm, EXIT_CODE_GUEST_RESET);
+		break;
+	default:
+		guest_failed(vcpu, "it reported a crash");
+		break;
+	}
+}
+
+static void handle_exit(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_MMIO:
+		vcpu->exits_mmio++;
+		if (!bus_access(&vcpu->vm->bus, s2_gpa(run->mmio.phys_addr), run->mmio.data,
+				run->mmio.len, run->mmio.is_write)) {
+			__atomic_fetch_add(&vcpu->vm->unclaimed, 1, __ATOMIC_RELAXED);
+		}
+		break;
+	case KVM_EXIT_SYSTEM_EVENT:
+		system_event(vcpu);
+		break;
+	case KVM_EXIT_INTR:
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		guest_failed(vcpu, "the processor refused to enter it");
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		guest_failed(vcpu, "KVM reported an internal error");
+		break;
+	default: {
+		char why[64];
+
+		snprintf(why, sizeof(why), "unknown exit %u from KVM", run->exit_reason);
+		guest_failed(vcpu, why);
+		break;
+	}
+	}
+}
+
+static void note_first_run(struct vm *vm)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	vm->first_run = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+bool vcpu_run(struct vcpu *vcpu)
+{
+	int err;
+
+	if (vcpu->index == 0 && vcpu->exits == 0) {
+		note_first_run(vcpu->vm);
+	}
+	err = ioctl(vcpu->fd, KVM_RUN, 0) ? errno : 0;
+	vcpu->exits++;
+	if (!err) {
+		handle_exit(vcpu);
+	} else if (err != EINTR && err != EAGAIN) {
+		run_failed(vcpu, err);
+	}
+	return !vm_stopped(vcpu->vm);
+}
+
+static void on_kick(int signal_number)
+{
+	(void)signal_number; /* being interrupted is all */
+}
+
+static void *vcpu_thread(void *cookie)
+{
+	struct vcpu *vcpu = cookie;
+
+	while (vcpu_run(vcpu)) {
+	}
+	return NULL;
+}
+
+int vcpu_start(struct vm *vm)
+{
+	struct sigaction action = {.sa_handler = on_kick};
+	int err = 0;
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL);
+	for (unsigned int i = 0; i < vm->vcpu_count && !err; i++) {
+		struct vcpu *vcpu = &vm->vcpu[i];
+
+		pthread_mutex_lock(&vm->stop_lock);
+		err = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+		vcpu->threaded = !err;
+		pthread_mutex_unlock(&vm->stop_lock);
+	}
+	if (err) {
+		log_error("cannot start a vCPU thread: %s", strerror(err));
+		vm_stop(vm, EXIT_CODE_OS);
+		return EXIT_CODE_OS;
+	}
+	return 0;
+}
+
+void vcpu_join(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		if (vm->vcpu[i].threaded) {
+			pthread_join(vm->vcpu[i].thread, NULL);
+			pthread_mutex_lock(&vm->stop_lock);
+			vm->vcpu[i].threaded = false;
+			pthread_mutex_unlock(&vm->stop_lock);
+		}
+	}
+}

@@ -142,7 +142,7 @@ static void write_frame(const struct canvas *c, FILE *out)
 		"set grid ytics lt 1 lc rgb '#e4e4e4'\n"
 		"set lmargin 9\nset rmargin 1\nset tmargin 2\nset bmargin 2\n"
 		"set xrange [0:%zu]\nset xtics ()\n",
-		110 + group_count * (20 + 42 * c->groups->grain_count), group_count * width);
+		group_count >= 3 ? 1090 : 110 + group_count * 330, group_count * width);
 	fputs("set ylabel ", out);
 	write_quoted(c->kind->y_label, out);
 	fputs(" noenhanced offset 0.5,0 tc rgb '#333333'\n", out);

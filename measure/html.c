@@ -84,9 +84,9 @@ static void write_count(uint64_t count, FILE *out)
 static void write_question(FILE *out)
 {
 	fprintf(out, "<h1>%s</h1>\n", page_title);
-	fputs("<p>A guest with secure memory shows pages to its host and takes them back. Every "
-	      "confidential back end in Linux does so one 4 KiB page at a time, and in July 2023 "
-	      "that was put in question on the linux-mm mailing list:</p>\n"
+	fputs("<p>A guest with secure memory shows pages to its host and takes them back. On "
+	      "Linux the hosts of s390, pKVM, TDX and SNP guests work one 4 KiB page at a time, "
+	      "and in July 2023 that was put in question on the linux-mm mailing list:</p>\n"
 	      "<blockquote><p>But what I&rsquo;m really wondering is why you need to transition "
 	      "pages between secure/insecure on a 4kB boundary. What&rsquo;s the downside to doing "
 	      "it on a 16kB or 64kB boundary, or whatever size has been allocated?</p>"
@@ -166,8 +166,10 @@ static const struct figure {
 		{"What it costs: hypercalls", "counted, exact", KEY_POLICIES,
 		 "Share and unshare hypercalls, one a 4 KiB page, on a logarithmic scale. "
 		 "<em>Exact</em> converts what is asked for, so the grain changes nothing. "
-		 "<em>Widen</em> rises with the grain; the figure at each mark compares it with 4K. "
-		 "<em>Refuse</em> falls, because requests that fill no grain are not carried out."},
+		 "<em>Widen</em> converts whole grains; the figure at each mark compares it with 4K: "
+		 "above 1x the neighbours cost more calls than they save, below 1x they save more. "
+		 "<em>Refuse</em> makes no calls for requests that fill no grain: fewer calls there "
+		 "are work left undone."},
 	[CHART_WIDENED] =
 		{"What it exposes: pages nobody asked for", "counted, exact",
 		 KEY("#d55e00", "never asked for") KEY("#b7d6ea", "asked for"),

@@ -375,7 +375,7 @@ static void read_document(struct reader *r, json_object *top, struct report *rep
 
 	object = member(r, top, "config", json_type_object);
 	was = enter(r, "config.");
-	report->seed = get_uint(r, object, "seed", UINT64_MAX);
+	report->seed = get_uint(r, object, "seed", REPORT_SEED_MAX);
 	report->memory = get_count(r, object, "memory");
 	leave(r, was);
 

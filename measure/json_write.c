@@ -156,6 +156,9 @@ static json_object *document(struct writer *w, const struct report *report)
 	put_text(w, tool, "version", report->tool_version);
 	put(w, top, "tool", tool);
 	put(w, top, "platform", platform(w, report));
+	if (report->seed > REPORT_SEED_MAX) {
+		w->bad = "seed";
+	}
 	put(w, config, "seed", json_object_new_uint64(report->seed));
 	put_count(w, config, "memory", report->memory);
 	put(w, top, "config", config);

@@ -31,7 +31,8 @@ static void write_widen(FILE *out, const struct report_row *row, const struct re
 	fprintf(out, " Widen to %s: ", row->grain);
 	write_ratio(out, ratio_to(row, base));
 	fprintf(out,
-		" the hypercalls, %.0f %% of shared pages never asked for, %.0f %% already done.",
+		" the hypercalls, %.0f %% of shared pages never asked for, %.0f %% of requests needed "
+		"none.",
 		row_widened_percent(row), satisfied_percent(row));
 }
 
@@ -57,7 +58,7 @@ static void write_figures(const struct groups *groups, size_t group, FILE *out)
 		return;
 	}
 	count_text(calls, row_hypercalls(base));
-	fprintf(out, "at 4K %s hypercalls, %.0f %% of requests already done.", calls,
+	fprintf(out, "at 4K %s hypercalls, %.0f %% of requests needed none.", calls,
 		satisfied_percent(base));
 	for (size_t i = 0; i < COMPARED_COUNT; i++) {
 		const struct report_row *row = group_row(groups, group, compared[i], "widen");

@@ -24,6 +24,10 @@
 #define REPORT_NAME_MAX 64
 #define REPORT_LEAF_LG2_MAX 40
 
+/* Counts and seeds have to pass through any JSON library unharmed: 2^53 and 2^63 - 1. */
+#define REPORT_COUNT_MAX (UINT64_C(1) << 53)
+#define REPORT_SEED_MAX ((uint64_t)INT64_MAX)
+
 struct report_counted {
 	uint64_t steps;		     /* requests that the workload made: the clock of exposure */
 	uint64_t requests_satisfied; /* of those: every page was in the right state already */
@@ -36,7 +40,7 @@ struct report_counted {
 	uint64_t pages_requested;
 	uint64_t pages_satisfied;    /* asked for and in the right state already */
 	uint64_t pages_converted;    /* shared or unshared, widened ones included */
-	uint64_t pages_widened;	     /* over-converted: shared although nobody asked */
+	uint64_t pages_widened;	     /* over-converted: shared (not unshared) unasked */
 	uint64_t pages_refused;	     /* asked for, but no whole grain */
 	uint64_t pages_kept;	     /* given back, but their grain was still in use */
 	uint64_t exposed_peak;	     /* most over-converted pages at one time */

@@ -5,8 +5,6 @@
 
 #include "report.h"
 
-/* The largest count that every JSON reader keeps exactly: 2^53. Sums of two cannot overflow. */
-#define REPORT_COUNT_MAX (UINT64_C(1) << 53)
 #define REPORT_SECONDS_MAX 1e9
 
 #define SIZE_NAME_MAX 8	  /* "512G" */

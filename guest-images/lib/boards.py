@@ -15,12 +15,18 @@ class Board:
         self.cmdline = cmdline
 
 
+# What a Debian kernel does at boot and a board can do without; together half of its time under
+# emulation: tests of the crypto code, keys for modules, guarding against the host's own programs.
+LEAN = ('cryptomgr.notests nokaslr mitigations=off '
+        'initcall_blacklist=load_system_certificate_list')
+
+
 def arm64(about, mode):
     # neoverse-n1 and not max: no pointer authentication, which takes QEMU three times as long to
     # boot, and no LPA2, with which pKVM takes seconds to tear down a VM.
     return Board(about, 'qemu-system-aarch64', 'qemu-system-arm',
                  ('-machine', 'virt,virtualization=on,gic-version=3', '-cpu', 'neoverse-n1'),
-                 'kernel-arm64', 'busybox-arm64', f'console=ttyAMA0 kvm-arm.mode={mode}')
+                 'kernel-arm64', 'busybox-arm64', f'console=ttyAMA0 kvm-arm.mode={mode} {LEAN}')
 
 
 BOARDS = {

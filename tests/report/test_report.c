@@ -106,11 +106,11 @@ START_TEST(round_trip)
 	char *first;
 	char *second;
 
-	example.seed = UINT64_MAX;
+	example.seed = REPORT_SEED_MAX;
 	ck_assert_int_eq(report_write_json(&example, json_path), EXIT_CODE_OK);
 	first = slurp(json_path, &first_length);
 	ck_assert_int_eq(report_read_json(&report, json_path), EXIT_CODE_OK);
-	ck_assert_uint_eq(report.seed, UINT64_MAX);
+	ck_assert_uint_eq(report.seed, REPORT_SEED_MAX);
 	ck_assert_uint_eq(report.row_count, example.row_count);
 	for (size_t i = 0; i < report.row_count; i++) {
 		ck_assert_mem_eq(&report.row[i].counted, &example.row[i].counted,
@@ -138,6 +138,9 @@ START_TEST(write_refuses_what_cannot_be_read)
 	example.row[1].counted.steps = UINT64_MAX;
 	ck_assert_int_eq(report_write_json(&example, json_path), EXIT_CODE_INTERNAL);
 	example.row[1].counted.steps = 1;
+	example.seed = REPORT_SEED_MAX + 1;
+	ck_assert_int_eq(report_write_json(&example, json_path), EXIT_CODE_INTERNAL);
+	example.seed = 1;
 	strcpy(example.board, "a\033[2J");
 	ck_assert_int_eq(report_write_json(&example, json_path), EXIT_CODE_INTERNAL);
 }
@@ -282,10 +285,10 @@ START_TEST(values_that_make_no_sense)
 	ck_assert_int_eq(read_replaced("\"64K\": ", "\"63K\": "), EXIT_CODE_DATA);
 	ck_assert_int_eq(read_replaced("\"folio\": 4096", "\"folio\": 4097"), EXIT_CODE_DATA);
 	ck_assert_int_eq(read_replaced("\"emulated\": true", "\"emulated\":false"), EXIT_CODE_DATA);
-	/* 20 digits fit, 2^64 does not: it neither wraps nor saturates. */
-	example.seed = UINT64_MAX;
+	/* One more than fits: it neither wraps nor saturates. */
+	example.seed = REPORT_SEED_MAX;
 	ck_assert_int_eq(
-		read_replaced("\"seed\": 18446744073709551615", "\"seed\": 18446744073709551616"),
+		read_replaced("\"seed\": 9223372036854775807", "\"seed\": 9223372036854775808"),
 		EXIT_CODE_DATA);
 	/* The same row twice. */
 	ck_assert_int_eq(read_replaced("\"policy\": \"widen\"", "\"policy\": \"exact\""),
@@ -434,10 +437,8 @@ START_TEST(html_of_few_rows)
 	if (!have_gnuplot()) {
 		return;
 	}
-	for (size_t count = 1; count <= 4; count++) {
-		example.row_count = count;
-		ck_assert_int_eq(report_write_html(&example, html_path), EXIT_CODE_OK);
-	}
+	example.row_count = 4; /* no 64K */
+	ck_assert_int_eq(report_write_html(&example, html_path), EXIT_CODE_OK);
 	memset(&example.row[0].counted, 0, sizeof(example.row[0].counted));
 	example.row_count = 1;
 	ck_assert_int_eq(report_write_html(&example, html_path), EXIT_CODE_OK);

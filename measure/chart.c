@@ -57,7 +57,7 @@ static double value_leaves(const struct report_row *row)
 static const struct chart_kind kinds[CHART_COUNT] = {
 	[CHART_HYPERCALLS] = {"calls", "Hypercalls by grain and policy", "hypercalls",
 			      value_hypercalls, false, 3, {EXACT, WIDEN, REFUSE}},
-	[CHART_WIDENED] = {"widened", "Pages shared that nobody asked for, by grain",
+	[CHART_WIDENED] = {"widened", "Pages shared unasked, by grain",
 			   "% of pages shared", row_widened_percent, true, 1, {WIDEN}},
 	[CHART_EXPOSED] = {"exposed", "Exposed page-steps by grain", "exposed page-steps",
 			   value_exposed, false, 1, {WIDEN}},
@@ -202,7 +202,9 @@ static void write_label(const struct canvas *c, const struct report_row *row,
 	} else if (row == base || from <= 0 || value <= 0) {
 		fputs("\" \"", out);
 	} else {
-		fprintf(out, value / from < 9.95 ? "\"%.1fx\"" : "\"%.0fx\"", value / from);
+		double ratio = value / from;
+
+		fprintf(out, "\"%.*fx\"", ratio < 0.095 ? 2 : ratio < 9.95 ? 1 : 0, ratio);
 	}
 }
 

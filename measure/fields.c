@@ -24,12 +24,12 @@ const struct counted_field counted_fields[] = {
 	FIELD(pages_satisfied, "satisfied pages",
 	      "pages asked for that were in the right state already"),
 	FIELD(pages_converted, "converted", "pages shared or unshared, widened ones included"),
-	FIELD(pages_widened, "never asked", "pages shared although nobody asked for them"),
+	FIELD(pages_widened, "shared unasked", "pages shared although nobody had asked for them by then"),
 	FIELD(pages_refused, "refused", "pages asked for that did not fill a grain"),
 	FIELD(pages_kept, "kept", "pages given back whose grain was still in use"),
-	FIELD(exposed_peak, "exposed peak", "most pages open at one time that nobody asked for"),
+	FIELD(exposed_peak, "exposed peak", "most unasked pages open to the host at one time"),
 	FIELD(exposed_page_steps, "exposed page-steps",
-	      "pages open that nobody asked for, summed over all steps"),
+	      "unasked pages open to the host, summed over all steps"),
 	FIELD(exposed_longest, "longest exposed", "steps that the longest-exposed page stayed so"),
 	FIELD(probes, "probes", "reads of guest memory that the host tried"),
 	FIELD(probes_refused, "probes refused", "of those: the MMU refused"),
@@ -134,7 +134,7 @@ uint64_t leaves_sum(const struct report_leaves *leaves)
 	return sum;
 }
 
-void memory_write(uint64_t bytes, FILE *out)
+void print_memory_size(uint64_t bytes, FILE *out)
 {
 	const uint64_t mib = UINT64_C(1) << 20;
 

@@ -121,7 +121,7 @@ static void write_ran(const struct report *report, FILE *out)
 	write_term("Host kernel", report->kernel, out);
 	write_term("Guest", report->vm, out);
 	fputs("<dt>Memory</dt><dd>", out);
-	memory_write(report->memory, out);
+	print_memory_size(report->memory, out);
 	fprintf(out, "</dd>\n<dt>Seed</dt><dd>%llu</dd>\n", (unsigned long long)report->seed);
 	for (size_t i = 0; i < report->backing_count; i++) {
 		fputs("<dt>Backing ", out);
@@ -171,14 +171,15 @@ static const struct figure {
 		 "<em>Refuse</em> makes no calls for requests that fill no grain: fewer calls there "
 		 "are work left undone."},
 	[CHART_WIDENED] =
-		{"What it exposes: pages nobody asked for", "counted, exact",
-		 KEY("#d55e00", "never asked for") KEY("#b7d6ea", "asked for"),
-		 "With <em>widen</em>: of 100 pages that the host could read, how many the guest "
-		 "never meant to show. For a share this is a leak, not only a cost."},
+		{"What it exposes: pages shared unasked", "counted, exact",
+		 KEY("#d55e00", "shared unasked") KEY("#b7d6ea", "asked for"),
+		 "With <em>widen</em>: of 100 pages that became readable for the host, how many "
+		 "nobody had asked for by then. Some are asked for later; until then the host reads "
+		 "what the guest did not offer. For a share that is a leak, not only a cost."},
 	[CHART_EXPOSED] =
 		{"How long it exposes them", "counted, exact", KEY("#d55e00", "widen"),
-		 "Pages nobody asked for, summed over the requests during which they were open, on a "
-		 "logarithmic scale. 0 at 4K: there the grain is the page."},
+		 "Pages shared unasked, summed over the requests during which they stayed open and "
+		 "unasked, on a logarithmic scale. At 4K there are none: the grain is the page."},
 	[CHART_REFUSED] =
 		{"What refusing leaves undone", "counted, exact",
 		 KEY("#009e73", "refused") KEY("#b7d6ea", "carried out"),

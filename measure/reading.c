@@ -31,7 +31,7 @@ static void write_widen(FILE *out, const struct report_row *row, const struct re
 	fprintf(out, " Widen to %s: ", row->grain);
 	write_ratio(out, ratio_to(row, base));
 	fprintf(out,
-		" the hypercalls, %.0f %% of shared pages never asked for, %.0f %% of requests needed "
+		" the hypercalls, %.0f %% of shared pages unasked, %.0f %% of requests needed "
 		"none.",
 		row_widened_percent(row), satisfied_percent(row));
 }
@@ -171,8 +171,8 @@ static void write_spread(const struct groups *groups, const char *grain, FILE *o
 	fputs(" to ", out);
 	write_ratio(out, calls.most);
 	fprintf(out,
-		" the hypercalls of 4K, and %.0f to %.0f %% of the pages it shares were never "
-		"asked for.",
+		" the hypercalls of 4K, and %.0f to %.0f %% of the pages it shares are "
+		"shared unasked.",
 		widened.least, widened.most);
 }
 

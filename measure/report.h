@@ -34,16 +34,16 @@ struct report_counted {
 	uint64_t hypercalls_share;   /* MEM_SHARE calls that the guest made, one a 4 KiB page */
 	uint64_t hypercalls_unshare;
 	uint64_t hypercalls_failed;
-	uint64_t ranged_calls;	     /* what a hypercall with a page count would have taken */
-	uint64_t exits_donate;	     /* stage-2 faults that made the host give a page to the guest */
-	uint64_t exits_mmio;	     /* exits to the VMM: the guest reporting to the tool */
+	uint64_t ranged_calls; /* what a hypercall with a page count would have taken */
+	uint64_t exits_donate; /* stage-2 faults that made the host give a page to the guest */
+	uint64_t exits_mmio;   /* exits to the VMM: the guest reporting to the tool */
 	uint64_t pages_requested;
-	uint64_t pages_satisfied;    /* asked for and in the right state already */
-	uint64_t pages_converted;    /* shared or unshared, widened ones included */
-	uint64_t pages_widened;	     /* over-converted: shared (not unshared) unasked */
-	uint64_t pages_refused;	     /* asked for, but no whole grain */
-	uint64_t pages_kept;	     /* given back, but their grain was still in use */
-	uint64_t exposed_peak;	     /* most over-converted pages at one time */
+	uint64_t pages_satisfied; /* asked for and in the right state already */
+	uint64_t pages_converted; /* shared or unshared, widened ones included */
+	uint64_t pages_widened;	  /* over-converted: share requests only, pages unasked by then */
+	uint64_t pages_refused;	  /* asked for, but no whole grain */
+	uint64_t pages_kept;	  /* given back, but their grain was still in use */
+	uint64_t exposed_peak;	  /* most over-converted pages at one time */
 	uint64_t exposed_page_steps; /* over-converted pages, summed over all steps */
 	uint64_t exposed_longest;    /* steps that the longest-exposed page stayed so */
 	uint64_t probes;	     /* reads of guest memory that the host tried */
@@ -66,10 +66,10 @@ struct report_modelled {
 };
 
 struct report_timed {
-	double seconds;	       /* the whole row, guest start to guest end */
-	double share_seconds;  /* inside the guest's MEM_SHARE loops, by its own counter */
+	double seconds;	      /* the whole row, guest start to guest end */
+	double share_seconds; /* inside the guest's MEM_SHARE loops, by its own counter */
 	double unshare_seconds;
-	uint64_t kvm_exits;    /* KVM's own count; host interrupts make it vary */
+	uint64_t kvm_exits; /* KVM's own count; host interrupts make it vary */
 };
 
 struct report_row {

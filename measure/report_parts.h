@@ -36,7 +36,7 @@ bool text_printable(const char *text, size_t length);
 void leaves_write(const struct report_leaves *leaves, FILE *out);
 uint64_t leaves_sum(const struct report_leaves *leaves);
 /* What was run, in words: "256 MiB of guest RAM", "asked for 64K; got 64K 98.0 %, 4K 2.0 %". */
-void memory_write(uint64_t bytes, FILE *out);
+void print_memory_size(uint64_t bytes, FILE *out);
 void backing_write(const struct report_backing *backing, FILE *out);
 
 /* groups.c: rows of one workload on one backing, and figures that follow from a row. */

@@ -29,7 +29,7 @@ static const struct column cost_columns[] = {
 	COLUMN("", "exits", exits_donate),
 	COLUMN("pages", "asked", pages_requested),
 	COLUMN("con-", "verted", pages_converted),
-	COLUMN("never", "asked", pages_widened),
+	COLUMN("shared", "unasked", pages_widened),
 	COLUMN("exposed", "page-steps", exposed_page_steps),
 	COLUMN("", "longest", exposed_longest),
 	COLUMN("satis-", "fied", requests_satisfied),
@@ -195,7 +195,7 @@ static bool print_ran(const struct report *report, FILE *out)
 	}
 	fprintf(line, "ran       %s guest on Linux %s, %s, ", report->vm, report->kernel,
 		report->machine);
-	memory_write(report->memory, line);
+	print_memory_size(report->memory, line);
 	fprintf(line, ", seed %llu; stage2 %s", (unsigned long long)report->seed,
 		report->tool_version);
 	if (!flush_wrapped(line, &text, 10, out)) {
@@ -317,12 +317,12 @@ static void print_legend(bool rounded, FILE *out)
 {
 	static const char *const line[] = {
 		"exact     converts the pages asked for; calls end at a grain's boundary",
-		"widen     converts the whole grain, and so shows the host pages that nobody asked to show "
-		"(\"never asked\")",
+		"widen     converts the whole grain: also shows the host pages that nobody asked for",
 		"refuse    converts only grains that a request fills (\"refused\": pages of the rest)",
 		"hypercall one a 4 KiB page; \"ranged calls\": if one call could name a range",
 		"exits     stage-2 faults in which the host gives the guest a page",
-		"page-step one never-asked page open to the host for one request; longest: in requests",
+		"unasked   nobody had asked for the page when it was shared; a later request may",
+		"page-step one unasked page open to the host for one request; longest: in requests",
 		"satisfied requests that found all their pages in the right state already",
 		"hole      run of shared pages in a folio that also holds secure ones (mixed folio)",
 	};

@@ -5,6 +5,11 @@
 
 #include <stage2/track.h>
 
+/* All that is asked of a C library; where there is none, there is no <string.h> either. */
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+
 /*
  * What is stored for a page: four bits. The first five are the states themselves; each code says
  * all by itself what done and undo lead to. All codes from S2_CODE_DONATING on are in transition.

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The tracker's public calls. State machine: track_code.c. Storage: track_chunk.c. */
-#include <string.h>
-
 #include "internal.h"
 #include <stage2/run.h>
 

@@ -7,8 +7,6 @@
  * in transition keeps its map unless one call covered all of it, because the pages may belong to
  * several moves and finishing any of them alone would need the map again.
  */
-#include <string.h>
-
 #include "internal.h"
 
 /* The pages of one chunk that a walk over a range meets, numbered within the chunk. */

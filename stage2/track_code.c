@@ -151,9 +151,7 @@ void s2_step_release(struct s2_step *step)
 
 void s2_step_poison(struct s2_step *step)
 {
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		step->to[code] = S2_CODE_POISONED;
-	}
+	memset(step->to, S2_CODE_POISONED, sizeof(step->to));
 }
 
 void s2_step_join(struct s2_step *first, const struct s2_step *second)

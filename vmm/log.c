@@ -30,3 +30,12 @@ void log_note(const char *format, ...)
 	log_line("stage2: note: ", format, args);
 	va_end(args);
 }
+
+void log_progress(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line("stage2: ", format, args);
+	va_end(args);
+}

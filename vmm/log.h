@@ -33,4 +33,7 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, "stage2: note: " in front: something the user should know but need not act on. */
 void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same, for work that takes more than a second: what is being done. */
+void log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

@@ -20,7 +20,7 @@ static void env_free(void *cookie, void *ptr, size_t size)
 	free(ptr);
 }
 
-enum s2_err memory_init(struct memory *memory, struct ram *ram)
+enum s2_err memory_init(struct memory *memory, const struct ram *ram, bool owned)
 {
 	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
 	enum s2_err err = s2_track_init(&memory->track, &env, s2_range(ram->gpa, ram->len));
@@ -30,8 +30,8 @@ enum s2_err memory_init(struct memory *memory, struct ram *ram)
 	}
 	pthread_mutex_init(&memory->lock, NULL);
 	memory->ram = *ram;
+	memory->owned = owned;
 	memory->started = false;
-	*ram = (struct ram){0};
 	return S2_OK;
 }
 
@@ -39,7 +39,9 @@ void memory_fini(struct memory *memory)
 {
 	s2_track_fini(&memory->track);
 	pthread_mutex_destroy(&memory->lock);
-	ram_fini(&memory->ram);
+	if (memory->owned) {
+		ram_fini(&memory->ram);
+	}
 }
 
 void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len)

@@ -27,14 +27,15 @@ struct memory {
 	struct ram ram;
 	struct s2_track track;
 	pthread_mutex_t lock;
+	bool owned;
 	bool started;
 };
 
 /*
- * Takes over ram, which memory_fini() frees. Returns S2_OK or the tracker's error; then ram is still
- * the caller's.
+ * owned: memory_fini() frees ram; otherwise the caller does, afterwards. Returns S2_OK or the tracker's
+ * error; then ram is still the caller's.
  */
-S2_NODISCARD enum s2_err memory_init(struct memory *memory, struct ram *ram);
+S2_NODISCARD enum s2_err memory_init(struct memory *memory, const struct ram *ram, bool owned);
 void memory_fini(struct memory *memory);
 
 /*

@@ -5,6 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+
+int parse_options(int argc, char **argv, const struct option *options,
+		  int (*take)(void *cookie, int id, const char *value), void *cookie, int *rest)
+{
+	int id, code = 0;
+
+	opterr = 0;
+	while (!code && (id = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		if (id == '?' || id == ':') {
+			log_error(id == ':' ? "option '%s' needs a value: see 'stage2 %s --help'"
+					    : "unknown option '%s': see 'stage2 %s --help'",
+				  argv[optind - 1], argv[0]);
+			return EXIT_CODE_USAGE;
+		}
+		code = take(cookie, id, optarg);
+	}
+	*rest = optind;
+	return code;
+}
+
+int parse_bad_value(const char *option, const char *value, const char *expected)
+{
+	log_error("--%s '%s': %s", option, value, expected);
+	return EXIT_CODE_USAGE;
+}
+
 /* Digits only: strtoull alone would take a sign and leading blanks. */
 static bool digits(const char *text, uint64_t *out, const char **end)
 {

@@ -3,7 +3,6 @@
 #include "run.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -74,14 +73,9 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static int bad_value(const char *option, const char *value, const char *expected)
+static int take_option(void *cookie, int id, const char *value)
 {
-	log_error("--%s '%s': %s", option, value, expected);
-	return EXIT_CODE_USAGE;
-}
-
-static int parse_option(struct run_options *options, int id, const char *value)
-{
+	struct run_options *options = cookie;
 	struct vm_config *vm = &options->vm;
 	uint64_t number;
 
@@ -98,17 +92,17 @@ static int parse_option(struct run_options *options, int id, const char *value)
 	case OPT_MEMORY:
 		return parse_size(value, &vm->memory)
 			       ? 0
-			       : bad_value("memory", value, "must be a size such as 256M");
+			       : parse_bad_value("memory", value, "must be a size such as 256M");
 	case OPT_CPUS:
 		if (!parse_number(value, 1, VM_CPU_MAX, &number)) {
-			return bad_value("cpus", value, "must be a number from 1 to 8");
+			return parse_bad_value("cpus", value, "must be a number from 1 to 8");
 		}
 		vm->cpu_count = (unsigned int)number;
 		return 0;
 	case OPT_BACKING:
 		return parse_backing(value, &vm->backing, &vm->backing_path)
 			       ? 0
-			       : bad_value("backing", value,
+			       : parse_bad_value("backing", value,
 					   "must be anon, thp, memfd or file:PATH");
 	case OPT_POPULATE:
 		vm->populate = true;
@@ -125,28 +119,15 @@ static int parse_option(struct run_options *options, int id, const char *value)
 	}
 }
 
-static int parse_options(struct run_options *options, int argc, char **argv)
+static int parse_arguments(struct run_options *options, int argc, char **argv)
 {
-	int id, code = 0;
+	int rest, code = parse_options(argc, argv, long_options, take_option, options, &rest);
 
-	opterr = 0;
-	while (!code && (id = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
-		if (id == '?') {
-			log_error("unknown option '%s': see 'stage2 run --help'", argv[optind - 1]);
-			return EXIT_CODE_USAGE;
-		}
-		if (id == ':') {
-			log_error("option '%s' needs a value: see 'stage2 run --help'",
-				  argv[optind - 1]);
-			return EXIT_CODE_USAGE;
-		}
-		code = parse_option(options, id, optarg);
-	}
 	if (code || options->help) {
 		return code;
 	}
-	if (optind < argc) {
-		log_error("unexpected argument '%s': see 'stage2 run --help'", argv[optind]);
+	if (rest < argc) {
+		log_error("unexpected argument '%s': see 'stage2 run --help'", argv[rest]);
 		return EXIT_CODE_USAGE;
 	}
 	if (!options->vm.kernel) {
@@ -243,7 +224,7 @@ int run_main(int argc, char **argv)
 					     .cpu_count = 1,
 					     .console_out = STDOUT_FILENO}};
 	struct vm vm;
-	int signals, code = parse_options(&options, argc, argv);
+	int signals, code = parse_arguments(&options, argc, argv);
 
 	if (code) {
 		return code;

@@ -37,10 +37,9 @@ static uint64_t leaf_max(const struct vm *vm)
 	return max;
 }
 
-static int create_memory(struct vm *vm)
+/* RAM of our own, as the configuration describes it. */
+static int make_ram(const struct vm *vm, struct ram *ram)
 {
-	struct kvm_userspace_memory_region slot = {0};
-	struct ram ram;
 	int file = -1, err;
 
 	if (vm->config.backing == RAM_FILE) {
@@ -49,30 +48,45 @@ static int create_memory(struct vm *vm)
 			return os_error("open the backing file");
 		}
 	}
-	err = ram_init(&ram, arch_ram_base, vm->config.memory, vm->config.backing, leaf_max(vm),
-		       file);
+	err = ram_init(ram, arch_ram_base, vm->config.memory, vm->config.backing, leaf_max(vm), file);
 	if (file >= 0) {
 		close(file);
 	}
 	if (!err && vm->config.populate) {
-		err = ram_populate(&ram);
+		err = ram_populate(ram);
 		if (err) {
-			ram_fini(&ram);
+			ram_fini(ram);
 		}
 	}
-	if (err) {
-		errno = -err;
-		return os_error("get the guest's memory");
+	errno = -err;
+	return err ? os_error("get the guest's memory") : 0;
+}
+
+static int create_memory(struct vm *vm)
+{
+	struct kvm_userspace_memory_region slot = {0};
+	struct ram ram;
+
+	if (vm->config.ram) {
+		ram = *vm->config.ram;
+	} else {
+		int code = make_ram(vm, &ram);
+
+		if (code) {
+			return code;
+		}
 	}
-	if (memory_init(&vm->memory, &ram)) {
-		ram_fini(&ram);
+	if (memory_init(&vm->memory, &ram, !vm->config.ram)) {
+		if (!vm->config.ram) {
+			ram_fini(&ram);
+		}
 		errno = ENOMEM;
 		return os_error("track the guest's memory");
 	}
 	vm->have_memory = true;
-	slot.guest_phys_addr = vm->memory.ram.gpa.val;
-	slot.memory_size = vm->memory.ram.len;
-	slot.userspace_addr = vm->memory.ram.hva.val;
+	slot.guest_phys_addr = ram.gpa.val;
+	slot.memory_size = ram.len;
+	slot.userspace_addr = ram.hva.val;
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot)) {
 		return os_error("give the memory to KVM");
 	}

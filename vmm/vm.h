@@ -29,6 +29,7 @@ struct vm_config {
 	enum ram_backing backing;
 	const char *backing_path;     /* RAM_FILE */
 	bool populate;		      /* allocate all memory before the start */
+	const struct ram *ram;	      /* RAM to use, lent by the caller, or NULL to make some */
 	int console_out;	      /* file descriptor for the serial console's output */
 };
 

@@ -10,14 +10,13 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
-import time
-import re
 
-from common import (EXIT_CANT_CREATE, EXIT_DATA, EXIT_TEMPFAIL, EXIT_UNAVAILABLE, EXIT_USAGE,
+from common import (EXIT_CANT_CREATE, EXIT_TEMPFAIL, EXIT_UNAVAILABLE, EXIT_USAGE,
                     Failure, describe, die_with_parent, say)
 
 KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
@@ -341,6 +340,8 @@ def fetch_thing(name, staging, suites, quiet):
             raise Failure(EXIT_CANT_CREATE, f'cannot fetch {name}: {describe(error)}') from None
         write_manifest(name, into, suite, packages)
         install(into, os.path.join(cache_dir(), name))
+        if problems:
+            say(f'note: {name} comes from {suite}, because of {thing.suites[0]}: {problems[0]}')
         return
     raise Failure(EXIT_TEMPFAIL, f'cannot fetch {name} from {mirror()}: {problems[0]}; '
                   'check the network, or name another mirror in STAGE2_MIRROR')
@@ -378,7 +379,7 @@ def write_manifest(name, folder, suite, packages):
 
 
 def install(new, final):
-    """Put a complete folder in its place. A damaged one that is there goes to the staging folder."""
+    """Put a complete folder in its place. A damaged one that is there goes away with staging."""
     if os.path.lexists(final):
         os.rename(final, new + '.old')
     os.rename(new, final)
@@ -397,8 +398,8 @@ class locked_cache:
             os.makedirs(cache, exist_ok=True)
             self.file = open(os.path.join(cache, 'lock'), 'a', encoding='utf-8')
         except OSError as error:
-            raise Failure(EXIT_CANT_CREATE, f'cannot use the cache: {describe(error)}; name another '
-                          'folder in STAGE2_CACHE') from None
+            raise Failure(EXIT_CANT_CREATE, f'cannot use the cache: {describe(error)}; name '
+                          'another folder in STAGE2_CACHE') from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

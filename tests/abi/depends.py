@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who may include whom, and where architectures may not be named.
+
+depends.py SOURCE_ROOT"""
+import pathlib
+import re
+import sys
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+FREESTANDING = {'stddef.h', 'stdint.h', 'stdbool.h', 'limits.h', 'stdalign.h', 'stdatomic.h'}
+ARCH_WORD = re.compile(r'arm64|aarch64|riscv|x86|s390|vmid|eptp|hgatp|vttbr', re.IGNORECASE)
+ARCH_MACRO = re.compile(r'^\s*#\s*(if|ifdef|ifndef|elif)\b.*\b(__aarch64__|__arm__|__ARM_\w+'
+                        r'|__x86_64__|__i386__|__amd64__|__riscv\w*|__s390x?__|__powerpc\w*'
+                        r'|__loongarch\w*)')
+VMM_ARCHES = {'arm64', 'aarch64', 'x86', 'x86_64', 'riscv', 'riscv64', 's390', 's390x'}
+
+
+def sources(folder):
+    """Every C file below a folder, with the number and the text of its lines."""
+    for path in sorted(folder.rglob('*.[chS]')):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            yield path, number, line
+
+
+def stage2_includes(root):
+    """stage2/ includes nothing outside itself and the freestanding headers."""
+    for path, number, line in sources(root / 'stage2'):
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        kind, name = match.groups()
+        own = kind == '<' and name.startswith('stage2/') \
+            and (root / 'stage2/include' / name).is_file()
+        near = kind == '"' and '..' not in name and (path.parent / name).is_file()
+        if not own and not near and name not in FREESTANDING:
+            yield path, number, line
+
+
+def stage2_words(root):
+    """stage2/ names no architecture, but for arch.h."""
+    for path, number, line in sources(root / 'stage2'):
+        if path.name != 'arch.h' and ARCH_WORD.search(line):
+            yield path, number, line
+
+
+def arch_includes(root):
+    """No folder of arch/ includes another."""
+    arch = root / 'arch'
+    names = {path.name for path in arch.iterdir() if path.is_dir()} if arch.is_dir() else set()
+    for path, number, line in sources(arch):
+        match = INCLUDE.match(line)
+        others = names - {path.relative_to(arch).parts[0]}
+        if match and others & set(match.group(2).split('/')[:-1]):
+            yield path, number, line
+
+
+def vmm_ifdefs(root):
+    """vmm/ asks for the architecture only in the folder of one."""
+    for path, number, line in sources(root / 'vmm'):
+        if not VMM_ARCHES & set(path.relative_to(root).parts) and ARCH_MACRO.match(line):
+            yield path, number, line
+
+
+RULES = [stage2_includes, stage2_words, arch_includes, vmm_ifdefs]
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    failed = False
+    print(f'1..{len(RULES)}')
+    for number, rule in enumerate(RULES, 1):
+        found = list(rule(root))
+        failed = failed or bool(found)
+        print(f'{"not ok" if found else "ok"} {number} - {rule.__doc__}')
+        for path, line_number, line in found:
+            print(f'# {path.relative_to(root)}:{line_number}: {line.strip()}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

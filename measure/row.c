@@ -26,6 +26,7 @@ struct row_run {
 	struct page_note *page; /* one a page of RAM */
 	uint64_t step;		/* 1-based */
 	uint64_t exposed;	/* widened pages after the last step */
+	uint64_t donated_start; /* what the payload itself needed */
 	int code;		/* of an agent call that failed inside the back end */
 };
 
@@ -144,6 +145,7 @@ static int run_step(struct row_run *run, const struct step *step)
 					   /* Our guest is asked for the grain, and converts it itself. */
 					   .guest_offers_grain = true};
 	const struct ram *ram = &run->vm.memory.ram;
+	const uint64_t widened = run->count.widened;
 	enum s2_err err = s2_convert(&run->vm.memory.track, ram->run, ram->run_count, &request,
 				     &backend, &run->count);
 
@@ -152,6 +154,10 @@ static int run_step(struct row_run *run, const struct step *step)
 			  run->step, s2_move_name(step->move), step->range.len / S2_PAGE_SIZE,
 			  step->range.start.val, s2_strerror(err));
 		return run->code ? run->code : EXIT_CODE_GUEST_FAILED;
+	}
+	/* Pages that go back to secure with their grain are no exposure. */
+	if (step->move == S2_SHARE) {
+		run->row->counted.pages_widened += run->count.widened - widened;
 	}
 	probe(run, step->range.start);
 	probe(run, s2_gpa(s2_range_last(step->range).val & ~(S2_PAGE_SIZE - 1)));
@@ -186,10 +192,9 @@ static void fill_counts(struct row_run *run)
 	counted->pages_requested = count->requested;
 	counted->pages_satisfied = count->satisfied;
 	counted->pages_converted = count->converted;
-	counted->pages_widened = count->widened;
 	counted->pages_refused = count->refused;
 	counted->pages_kept = count->kept;
-	counted->exits_donate = stats_donated_pages();
+	counted->exits_donate = stats_donated_pages() - run->donated_start;
 	counted->exits_mmio = run->vm.vcpu[0].exits_mmio - run->agent.exits_mmio_start;
 	run->row->timed.kvm_exits = stats_kvm_exits(&run->vm.vcpu[0]);
 	shape_measure(&run->vm.memory.ram, &run->vm.memory.track, arch_leaf_sizes, counted,
@@ -208,6 +213,7 @@ static int run_guest(struct row_run *run)
 		code = agent_start(&run->agent, &run->vm);
 	}
 	if (!code) {
+		run->donated_start = stats_donated_pages();
 		code = run_steps(run);
 	}
 	if (!code) {

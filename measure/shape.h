@@ -11,7 +11,8 @@
 /*
  * Counts folios and holes (a hole: a maximal stretch of shared pages in a folio that is otherwise
  * secure) into *counted, and models the largest legal leaves before (all secure) and after: leaves
- * never cross a change of state. leaf_sizes as in <stage2/run.h>.
+ * never cross a change of state. The runs that begin in the part of RAM that is reserved for the payload
+ * are left out. leaf_sizes as in <stage2/run.h>.
  */
 void shape_measure(const struct ram *ram, const struct s2_track *track, uint64_t leaf_sizes,
 		   struct report_counted *counted, struct report_modelled *modelled);

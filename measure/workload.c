@@ -12,7 +12,7 @@
  * and lies behind the payload and its device tree.
  */
 #define WINDOW_OFFSET (UINT64_C(16) << 20)
-#define WINDOW_SIZE (UINT64_C(16) << 20)
+#define WINDOW_SIZE (UINT64_C(8) << 20)
 #define WINDOW_PAGES (WINDOW_SIZE / S2_PAGE_SIZE)
 
 /* SplitMix64 (Steele, Lea, Flood 2014): one word of state, the same everywhere. */

@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 /* One write for one line, so that the lines of several threads do not mix. */
-static void log_line(const char *prefix, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+log_line(const char *prefix, const char *format, va_list args)
 {
 	char text[1024];
 

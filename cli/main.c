@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The stage2 program: one table of commands. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,23 +34,24 @@ static void help(FILE *out)
 		STAGE2_VERSION);
 }
 
-/* A closed stdin, stdout or stderr would hand its number to one of our own files. */
+/*
+ * A closed stdin, stdout or stderr would hand its number to one of our own files. Writing to a stdout
+ * that was closed stays an error.
+ */
 static int open_standard_files(void)
 {
 	for (int fd = 0; fd < 3; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) {
+		const int mode = fd == STDOUT_FILENO ? O_RDONLY : O_RDWR;
+
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode) != fd) {
 			return EXIT_CODE_OS;
 		}
 	}
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-	stats_start();
-	if (open_standard_files()) {
-		return EXIT_CODE_OS;
-	}
 	if (argc < 2) {
 		log_error("no command: see 'stage2 --help'");
 		return EXIT_CODE_USAGE;
@@ -69,4 +71,22 @@ int main(int argc, char **argv)
 	}
 	log_error("unknown command '%s': see 'stage2 --help'", argv[1]);
 	return EXIT_CODE_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+
+	stats_start();
+	if (open_standard_files()) {
+		return EXIT_CODE_OS;
+	}
+	code = run_command(argc, argv);
+	errno = 0;
+	if (!code && (fflush(stdout) || ferror(stdout))) {
+		log_error("cannot write to standard output: %s: check where it goes",
+			  strerror(errno ? errno : EIO));
+		code = EXIT_CODE_CANT_CREATE;
+	}
+	return code;
 }

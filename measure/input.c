@@ -13,7 +13,7 @@
 
 static int cannot(const char *path, int error)
 {
-	log_error("%s: cannot be read: %s", path, strerror(error));
+	log_error("%s: cannot be read: %s; check the path", path, strerror(error));
 	return EXIT_CODE_NO_INPUT;
 }
 
@@ -41,7 +41,7 @@ static int read_all(const char *path, int fd, size_t max, char **text, size_t *l
 		*length += got > 0 ? (size_t)got : 0;
 	} while (got != 0 && *length <= max);
 	if (*length == 0) {
-		log_error("%s: empty", path);
+		log_error("%s: empty; write it with stage2 measure --json", path);
 		return EXIT_CODE_DATA;
 	}
 	if (*length > max) {

@@ -19,12 +19,12 @@
 static const char usage[] =
 	"usage: stage2 measure --payload FILE [options]\n"
 	"\n"
-	"Launches a protected guest for each workload, grain and policy, has it share and unshare\n"
-	"its memory, and prints what that cost.\n"
+	"Launches a protected guest for each workload, grain and policy, has it share and\n"
+	"unshare its memory, and prints what that cost.\n"
 	"\n"
 	"  --payload FILE       the payload (guest-images/payload)\n"
-	"  --workload LIST      of trace, ring, bounce, sparse (ring,bounce,sparse; and trace,\n"
-	"                       if there is a --trace)\n"
+	"  --workload LIST      of trace, ring, bounce, sparse (ring,bounce,sparse; and\n"
+	"                       trace, if there is a --trace)\n"
 	"  --trace FILE         the recorded guest that 'trace' replays (measure/traces)\n"
 	"  --grain LIST         of 4K, 16K, 64K, 2M, folio (all)\n"
 	"  --policy LIST        of exact, widen, refuse (all); at 4K they are the same\n"
@@ -34,8 +34,9 @@ static const char usage[] =
 	"  --json FILE          write the report there\n"
 	"  --help               this text\n"
 	"\n"
-	"Exit codes: 0; 64 usage; 65, 66 bad or missing file; 69 KVM cannot do it; 71 out of\n"
-	"resources; 73 the report cannot be written; 77 no permission; 80 the guest failed.\n";
+	"Exit codes: 0; 64 usage; 65, 66 bad or missing file; 69 KVM cannot do it;\n"
+	"71 out of resources; 73 the report cannot be written; 77 no permission; 80 the\n"
+	"guest failed.\n";
 
 /* A grain, and its name. */
 struct grain {
@@ -350,7 +351,25 @@ static int run_sweep(const struct measure_options *options, struct report *repor
 	return code;
 }
 
-/* What would fail in the first row, said before memory is allocated. */
+/* Each workload is made once, so that none of them fails when others have run. */
+static int preflight_workloads(const struct measure_options *options)
+{
+	const struct workload_input input = {.ram = s2_range(arch_ram_base, options->memory),
+					     .seed = options->seed,
+					     .trace = options->trace};
+	struct workload workload;
+	int code = 0;
+
+	for (unsigned int i = 0; workload_names[i] && !code; i++) {
+		if (options->workloads >> i & 1) {
+			code = workload_make(&workload, workload_names[i], &input);
+			workload_free(&workload);
+		}
+	}
+	return code;
+}
+
+/* What would fail in a row, or after the last one, said before memory is allocated. */
 static int preflight(const struct measure_options *options)
 {
 	const struct vm_config config = {.protected_vm = true,
@@ -361,13 +380,16 @@ static int preflight(const struct measure_options *options)
 					 .append = "agent",
 					 .console_out = STDERR_FILENO};
 	struct vm vm;
-	int code = vm_create(&vm, &config);
+	int code = options->json ? report_check_output(options->json) : 0;
 
+	if (!code) {
+		code = vm_create(&vm, &config);
+	}
 	if (!code) {
 		code = vm_load(&vm);
 		vm_destroy(&vm);
 	}
-	return code;
+	return code ? code : preflight_workloads(options);
 }
 
 int measure_main(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,7 @@
 
 static int cannot(const char *path)
 {
-	log_error("%s: cannot be written: %s", path, strerror(errno));
+	log_error("'%s' cannot be written: %s; choose another place", path, strerror(errno));
 	return EXIT_CODE_CANT_CREATE;
 }
 
@@ -50,8 +51,9 @@ static int write_special(const char *path, const char *data, size_t length)
 	return EXIT_CODE_OK;
 }
 
+/* Without keep, all is done but the last step: target stays as it is. */
 static int write_and_rename(const char *target, const char *temporary, const char *data,
-			    size_t length)
+			    size_t length, bool keep)
 {
 	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	bool good;
@@ -66,27 +68,27 @@ static int write_and_rename(const char *target, const char *temporary, const cha
 		good = false;
 		error = errno;
 	}
-	if (good && rename(temporary, target) != 0) {
+	if (good && keep && rename(temporary, target) != 0) {
 		good = false;
 		error = errno;
 	}
-	if (!good) {
+	if (!good || !keep) {
 		unlink(temporary);
-		errno = error;
-		return cannot(target);
 	}
-	return EXIT_CODE_OK;
+	errno = error;
+	return good ? EXIT_CODE_OK : cannot(target);
 }
 
-int output_write(const char *path, const char *data, size_t length)
+static int write_file(const char *path, const char *data, size_t length, bool keep)
 {
-	struct stat status;
-	char *real = NULL;
 	char *temporary = NULL;
+	sigset_t signals, before;
+	char *real;
 	int result;
 
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-		return write_special(path, data, length);
+	if (path[0] == '\0') {
+		errno = ENOENT; /* or the temporary file would be made, and not be renamed */
+		return cannot(path);
 	}
 	real = realpath(path, NULL); /* a symbolic link stays one; NULL if the file is new */
 	if (asprintf(&temporary, "%s.%ld.tmp", real != NULL ? real : path, (long)getpid()) < 0) {
@@ -94,8 +96,39 @@ int output_write(const char *path, const char *data, size_t length)
 		log_error("out of memory");
 		return EXIT_CODE_OS;
 	}
-	result = write_and_rename(real != NULL ? real : path, temporary, data, length);
+	/* What would end us waits while there is a temporary file: none is left behind. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &signals, &before);
+	result = write_and_rename(real != NULL ? real : path, temporary, data, length, keep);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	free(temporary);
 	free(real);
 	return result;
+}
+
+static bool is_special(const char *path, struct stat *status)
+{
+	return stat(path, status) == 0 && !S_ISREG(status->st_mode);
+}
+
+int output_write(const char *path, const char *data, size_t length)
+{
+	struct stat status;
+
+	return is_special(path, &status) ? write_special(path, data, length)
+					 : write_file(path, data, length, true);
+}
+
+int report_check_output(const char *path)
+{
+	struct stat status;
+
+	if (!is_special(path, &status)) {
+		return write_file(path, "", 0, false);
+	}
+	errno = EISDIR;
+	return S_ISDIR(status.st_mode) || access(path, W_OK) != 0 ? cannot(path) : EXIT_CODE_OK;
 }

@@ -8,22 +8,38 @@
 static const char help[] =
 	"Usage: stage2 report FILE.json [--html FILE]\n"
 	"\n"
-	"Shows what `stage2 measure` found out: what it costs to convert guest pages between\n"
-	"secure and shared at 4K, 16K, 64K, 2M or whole folios.\n"
+	"Shows what `stage2 measure` found out: what it costs to convert guest pages\n"
+	"between secure and shared at 4K, 16K, 64K, 2M or whole folios.\n"
 	"\n"
 	"  FILE.json        written by `stage2 measure`\n"
-	"      --html FILE  also write one self-contained web page with plots (needs gnuplot)\n"
+	"      --html FILE  also write one self-contained web page with plots (needs\n"
+	"                   gnuplot)\n"
 	"  -h, --help       show this text\n"
 	"\n"
-	"Exit codes: 64 wrong use, 65 FILE.json is no such report, 66 it cannot be opened,\n"
-	"69 gnuplot is missing, 73 an output cannot be written.\n";
+	"Exit codes: 64 wrong use, 65 FILE.json is no such report, 66 it cannot be\n"
+	"opened, 69 gnuplot is missing, 73 an output cannot be written.\n";
+
+enum {
+	OPT_HTML = 256
+};
+
+/* What getopt_long() stumbled over: it is not past "-xyz" yet when it has seen the x. */
+static int unknown_option(char **argv)
+{
+	if (optopt > 0 && optopt < OPT_HTML && optopt != 'h') {
+		log_error("report: unknown option -%c; see stage2 report --help", optopt);
+	} else {
+		log_error("report: unknown option %s; see stage2 report --help", argv[optind - 1]);
+	}
+	return EXIT_CODE_USAGE;
+}
 
 /* Returns -1 to go on, or the exit code. */
 static int parse_options(int argc, char **argv, const char **input, const char **html)
 {
 	static const struct option options[] = {
 		{"help", no_argument, NULL, 'h'},
-		{"html", required_argument, NULL, 'H'},
+		{"html", required_argument, NULL, OPT_HTML},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -34,17 +50,16 @@ static int parse_options(int argc, char **argv, const char **input, const char *
 		switch (option) {
 		case 'h':
 			fputs(help, stdout);
-			return fflush(stdout) == 0 ? EXIT_CODE_OK : EXIT_CODE_CANT_CREATE;
-		case 'H':
+			return EXIT_CODE_OK;
+		case OPT_HTML:
 			*html = optarg;
 			break;
 		case ':':
-			log_error("report: %s needs a value", argv[optind - 1]);
-			return EXIT_CODE_USAGE;
-		default:
-			log_error("report: unknown option %s; see stage2 report --help",
+			log_error("report: %s needs a value; see stage2 report --help",
 				  argv[optind - 1]);
 			return EXIT_CODE_USAGE;
+		default:
+			return unknown_option(argv);
 		}
 	}
 	if (argc - optind != 1) {
@@ -66,6 +81,9 @@ int report_main(int argc, char **argv)
 		return result;
 	}
 	result = report_read_json(&report, input);
+	if (result == EXIT_CODE_OK && html != NULL) {
+		result = report_check_output(html);
+	}
 	if (result == EXIT_CODE_OK) {
 		result = report_print_table(&report, stdout);
 	}

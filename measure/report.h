@@ -113,6 +113,12 @@ int report_write_json(const struct report *report, const char *path);
 int report_read_json(struct report *report, const char *path);
 void report_free(struct report *report);
 
+/*
+ * Could a file be written there? Tries it and leaves nothing behind, so that hours of work are not done
+ * for a file that cannot be.
+ */
+int report_check_output(const char *path);
+
 /* The table that the terminal shows. */
 int report_print_table(const struct report *report, FILE *out);
 

@@ -385,7 +385,7 @@ int report_print_table(const struct report *report, FILE *out)
 		log_error("out of memory");
 		result = EXIT_CODE_OS;
 	} else if (fflush(out) != 0 || ferror(out)) {
-		log_error("the table cannot be written");
+		log_error("cannot write the table to standard output: check where it goes");
 		result = EXIT_CODE_CANT_CREATE;
 	}
 	groups_free(&groups);

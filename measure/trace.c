@@ -83,6 +83,9 @@ static int read_line(struct workload *workload, const char *path, unsigned long 
 		return 0;
 	}
 	range.len = pages * S2_PAGE_SIZE;
+	if (!pages || (range.start.val | range.len) % S2_PAGE_SIZE) {
+		return malformed(path, number, "gpa and pages are not whole pages");
+	}
 	if (!inside(ram, range)) {
 		return malformed(path, number,
 				 "not in the guest's RAM, or in its first 2 MiB: try more --memory");
@@ -113,6 +116,10 @@ static int read_lines(struct workload *workload, const char *path, FILE *file, s
 		} else {
 			code = read_line(workload, path, number, line, ram);
 		}
+	}
+	if (!code && ferror(file)) {
+		log_error("cannot read trace '%s': %s", path, strerror(errno));
+		return EXIT_CODE_NO_INPUT;
 	}
 	if (!code && !workload->count) {
 		log_error("trace '%s' has no requests", path);

@@ -21,11 +21,11 @@ extern const s2_gpa_t arch_control_base;
 extern const uint64_t arch_leaf_sizes;
 extern const char arch_leaf_model[];
 
-/*
- * Checks what only the architecture knows (is KVM in protected mode?) and gives the type for
- * KVM_CREATE_VM.
- */
+/* Checks what only the architecture knows, and gives the type for KVM_CREATE_VM. */
 int arch_vm_type(const struct vm *vm, unsigned long *type);
+
+/* KVM_CREATE_VM failed with err: says why, and returns the exit code, never 0. */
+int arch_vm_refused(const struct vm *vm, int err);
 
 /* After KVM_CREATE_VM and the memory slot, before the vCPUs: the interrupt controller. */
 int arch_irqchip_create(struct vm *vm);

@@ -15,14 +15,15 @@ int boot_open(struct boot_file *file, const char *what, const char *path)
 	struct stat st;
 
 	*file = (struct boot_file){.what = what, .path = path, .fd = -1};
-	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: a FIFO would make us wait for its writer. */
+	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0 || fstat(file->fd, &st)) {
-		log_error("cannot open %s '%s': %s", what, path, strerror(errno));
+		log_error("cannot open %s '%s': %s: check the path", what, path, strerror(errno));
 		boot_close(file);
 		return EXIT_CODE_NO_INPUT;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		log_error("%s '%s' is not a regular file", what, path);
+		log_error("%s '%s' is not a regular file: check the path", what, path);
 		boot_close(file);
 		return EXIT_CODE_NO_INPUT;
 	}
@@ -54,6 +55,11 @@ static int read_at(const struct boot_file *file, void *to, size_t len, uint64_t 
 		if (n < 0 && errno == EINTR) {
 			continue;
 		}
+		if (n < 0 && errno == EFAULT) {
+			log_error("no memory to read %s '%s' into: is the backing's file system full?",
+				  file->what, file->path);
+			return EXIT_CODE_OS;
+		}
 		if (n < 0) {
 			log_error("cannot read %s '%s': %s", file->what, file->path, strerror(errno));
 			return EXIT_CODE_NO_INPUT;
@@ -79,9 +85,9 @@ int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
 
 	if (!to) {
 		log_error("%s '%s' is too large for the guest: %" PRIu64 " KiB at 0x%" PRIx64
-			  " do not fit into %" PRIu64 " MiB of memory: use a larger --memory",
+			  " do not fit into %" PRIu64 " KiB of memory: use a larger --memory",
 			  file->what, file->path, file->len >> 10, gpa.val,
-			  memory->ram.len >> 20);
+			  memory->ram.len >> 10);
 		return EXIT_CODE_DATA;
 	}
 	code = read_at(file, to, file->len, 0, &got);
@@ -91,4 +97,61 @@ int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
 		code = EXIT_CODE_DATA;
 	}
 	return code;
+}
+
+#define CPIO_HEADER 110
+
+/* A field of a cpio header: eight hexadecimal digits; what is no digit counts as 0. */
+static uint64_t cpio_field(const uint8_t *text)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < 8; i++) {
+		const char *digits = "0123456789abcdef";
+		const char *digit = text[i] ? strchr(digits, text[i] | 0x20) : NULL;
+
+		value = value << 4 | (digit ? (uint64_t)(digit - digits) : 0);
+	}
+	return value;
+}
+
+/*
+ * Headers, names and contents up to the trailer, each name and content padded to 4 bytes (Linux,
+ * Documentation/driver-api/early-userspace/buffer-format.rst). Anything may follow the trailer.
+ */
+static bool cpio_truncated(const uint8_t *data, uint64_t len)
+{
+	uint64_t at = 0;
+
+	while (at < len && (len - at < 6 || !memcmp(data + at, "07070", 5))) {
+		uint64_t name, content;
+
+		if (len - at < CPIO_HEADER) {
+			return at > 0 && data[at];
+		}
+		name = at + CPIO_HEADER;
+		content = (name + cpio_field(data + at + 94) + 3) & ~UINT64_C(3);
+		at = content + cpio_field(data + at + 54);
+		if (at > len) {
+			return true;
+		}
+		if (content - name > 10 && !memcmp(data + name, "TRAILER!!!", 10)) {
+			return false;
+		}
+		at = (at + 3) & ~UINT64_C(3);
+	}
+	return false;
+}
+
+int boot_check_initrd(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
+{
+	const uint8_t *data = memory_load(memory, gpa, file->len);
+
+	if (data && cpio_truncated(data, file->len)) {
+		log_error("%s '%s' is truncated: its last file ends past its %" PRIu64
+			  " bytes: make or fetch it again",
+			  file->what, file->path, file->len);
+		return EXIT_CODE_DATA;
+	}
+	return 0;
 }

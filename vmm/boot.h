@@ -27,4 +27,10 @@ int boot_head(const struct boot_file *file, void *to, size_t len, size_t *got);
  */
 int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa);
 
+/*
+ * Is an initrd that was loaded to gpa whole? Known of cpio archives only: of one that is compressed the
+ * guest will find out.
+ */
+int boot_check_initrd(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa);
+
 #endif

@@ -45,8 +45,9 @@ static bool guarded_copy(void *to, const void *from, size_t len, const void *gue
 	guard.start = (uintptr_t)guest;
 	guard.len = len;
 	guard.active = 1;
+	__asm__ volatile("" ::: "memory"); /* the copy happens while the guard is up: not before */
 	memcpy(to, from, len);
-	__asm__ volatile("" ::: "memory"); /* the copy happens while the guard is up */
+	__asm__ volatile("" ::: "memory"); /* nor after */
 	guard.active = 0;
 	return true;
 }

@@ -4,13 +4,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* One write for one line, so that the lines of several threads do not mix. */
+/*
+ * One write for one line, so that the lines of several threads do not mix. A name that holds a newline
+ * or an escape sequence is shown without.
+ */
 __attribute__((format(printf, 2, 0))) static void
 log_line(const char *prefix, const char *format, va_list args)
 {
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), format, args);
+	for (char *at = text; *at; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7f) {
+			*at = '?';
+		}
+	}
 	fprintf(stderr, "%s%s\n", prefix, text);
 }
 

@@ -59,7 +59,9 @@ enum s2_err memory_start(struct memory *memory, bool protected_vm)
 	if (!err && !protected_vm) {
 		err = s2_track_move(&memory->track, memory->track.range, S2_SHARE, false);
 	}
-	memory->started = !err;
+	if (!err) {
+		memory->started = true; /* for good: a second start fails and changes nothing */
+	}
 	return err;
 }
 
@@ -87,22 +89,45 @@ enum memory_err memory_unshared(struct memory *memory, s2_gpa_t gpa)
 	return move_page(memory, gpa, S2_UNSHARE);
 }
 
+/* Bytes from gpa to the end of its page. */
+static uint64_t to_page_end(s2_gpa_t gpa)
+{
+	return S2_PAGE_SIZE - (gpa.val & (S2_PAGE_SIZE - 1));
+}
+
 /* Is every byte in pages that the guest itself has shared? If not, *secure is the first that is not. */
 static bool offered(const struct memory *memory, s2_gpa_t gpa, uint64_t len, s2_gpa_t *secure)
 {
-	const uint64_t last = gpa.val + (len - 1);
-
-	for (s2_gpa_t at = gpa; at.val <= last;
-	     at.val = (at.val | (S2_PAGE_SIZE - 1)) + 1) {
+	for (uint64_t done = 0; done < len; done += to_page_end(s2_gpa(gpa.val + done))) {
 		struct s2_page page;
 
-		*secure = at;
-		if (s2_track_get(&memory->track, at, &page) || page.state != S2_SHARED ||
+		*secure = s2_gpa(gpa.val + done);
+		if (s2_track_get(&memory->track, *secure, &page) || page.state != S2_SHARED ||
 		    page.widened) {
 			return false;
 		}
 	}
 	return true;
+}
+
+/* Copies page by page, so that *secure can be the first place that the MMU refuses. */
+static bool copy(const struct memory *memory, s2_gpa_t gpa, void *to, const void *from, size_t len,
+		 s2_gpa_t *secure)
+{
+	bool ok = true;
+
+	for (size_t done = 0; ok && done < len;) {
+		const s2_gpa_t at = s2_gpa(gpa.val + done);
+		const size_t page = (size_t)to_page_end(at);
+		const size_t part = len - done < page ? len - done : page;
+		void *guest = ram_hva(&memory->ram, at);
+
+		*secure = at;
+		ok = to ? guard_read((uint8_t *)to + done, guest, part)
+			: guard_write(guest, (const uint8_t *)from + done, part);
+		done += part;
+	}
+	return ok;
 }
 
 /* One access, either way: what the tracker allows is tried, what the MMU refuses is caught. */
@@ -117,12 +142,7 @@ static enum memory_err transfer(struct memory *memory, s2_gpa_t gpa, void *to, c
 	}
 	/* The lock is held over the access, so that "shared" stays true as far as we can know it. */
 	pthread_mutex_lock(&memory->lock);
-	ok = offered(memory, gpa, len, &secure);
-	if (ok) {
-		void *guest = ram_hva(&memory->ram, gpa);
-
-		ok = to ? guard_read(to, guest, len) : guard_write(guest, from, len);
-	}
+	ok = offered(memory, gpa, len, &secure) && copy(memory, gpa, to, from, len, &secure);
 	pthread_mutex_unlock(&memory->lock);
 	if (!ok) {
 		log_error("gpa 0x%" PRIx64 " is secure: the host may not %s it", secure.val,

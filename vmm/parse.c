@@ -10,17 +10,18 @@
 int parse_options(int argc, char **argv, const struct option *options,
 		  int (*take)(void *cookie, int id, const char *value), void *cookie, int *rest)
 {
-	int id, code = 0;
+	int at = optind, id, code = 0; /* argv[at]: not optind - 1, which is not past "-xyz" at x */
 
 	opterr = 0;
 	while (!code && (id = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
 		if (id == '?' || id == ':') {
 			log_error(id == ':' ? "option '%s' needs a value: see 'stage2 %s --help'"
 					    : "unknown option '%s': see 'stage2 %s --help'",
-				  argv[optind - 1], argv[0]);
+				  argv[at], argv[0]);
 			return EXIT_CODE_USAGE;
 		}
 		code = take(cookie, id, optarg);
+		at = optind;
 	}
 	*rest = optind;
 	return code;

@@ -14,6 +14,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "boot.h"
+
 int preflight_kvm(struct vm *vm)
 {
 	int version;
@@ -90,8 +92,9 @@ static int preflight_file(const struct vm *vm)
 	struct statfs fs;
 	struct stat st;
 
-	if (stat(path, &st) || statfs(path, &fs)) {
-		log_error("cannot use backing file '%s': %s", path, strerror(errno));
+	if (stat(path, &st) || statfs(path, &fs) || access(path, R_OK | W_OK)) {
+		log_error("cannot use backing file '%s': %s: check path and rights", path,
+			  strerror(errno));
 		return EXIT_CODE_NO_INPUT;
 	}
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < vm->config.memory) {
@@ -107,6 +110,19 @@ static int preflight_file(const struct vm *vm)
 		return EXIT_CODE_UNAVAILABLE;
 	}
 	return 0;
+}
+
+int preflight_files(const struct vm *vm)
+{
+	struct boot_file file;
+	int code = boot_open(&file, "kernel", vm->config.kernel);
+
+	boot_close(&file);
+	if (!code && vm->config.initrd) {
+		code = boot_open(&file, "initrd", vm->config.initrd);
+		boot_close(&file);
+	}
+	return code;
 }
 
 int preflight_memory(const struct vm *vm)

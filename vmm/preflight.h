@@ -14,6 +14,9 @@ int preflight_kvm(struct vm *vm);
 /* Memory: size, the host's memory, the locked-memory limit and backing of a protected guest. */
 int preflight_memory(const struct vm *vm);
 
+/* Kernel and initrd: are they there, and files, and not empty? What is in them is arch_load()'s. */
+int preflight_files(const struct vm *vm);
+
 /* Is this capability there? `what` completes "KVM has no ...". */
 int preflight_capability(const struct vm *vm, long capability, const char *what);
 

@@ -34,11 +34,12 @@ static const char usage[] =
 	"  --stats              at the end, print what it cost and which folios it got\n"
 	"  --help               this text\n"
 	"\n"
-	"The serial console is stdin and stdout. Ctrl-C, SIGINT and SIGTERM stop the guest.\n"
+	"The serial console is stdin and stdout. Ctrl-C, SIGINT, SIGTERM stop the guest.\n"
 	"\n"
-	"Exit codes: the guest's own (0 after a power-off); 81 it asked for a reset (a Linux\n"
-	"panic does); 80 it failed; 64 usage; 65, 66 bad or missing file; 69 KVM cannot do it;\n"
-	"71 out of resources; 77 no permission; 130, 143 stopped by SIGINT, SIGTERM.\n";
+	"Exit codes: the guest's own (0 after a power-off); 81 it asked for a reset (a\n"
+	"Linux panic does); 80 it failed; 64 usage; 65, 66 bad or missing file; 69 KVM\n"
+	"cannot do it; 71 out of resources; 73 stdout cannot be written; 77 no\n"
+	"permission; 130, 143 stopped by SIGINT, SIGTERM.\n";
 
 struct run_options {
 	struct vm_config vm;
@@ -214,6 +215,11 @@ static int run_vm(struct vm *vm, const struct run_options *options, int signals)
 	console_restore();
 	if (options->stats) {
 		stats_print(vm);
+	}
+	if (!vm->exit_code && vm->serial.out_error) {
+		log_error("cannot write the guest's console to standard output: %s: check where it goes",
+			  strerror(vm->serial.out_error));
+		return EXIT_CODE_CANT_CREATE;
 	}
 	return vm->exit_code;
 }

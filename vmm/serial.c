@@ -2,6 +2,7 @@
 #include "serial.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 enum { /* register offsets */
@@ -30,10 +31,10 @@ enum { /* register offsets */
 #define LSR_EMPTY 0x60 /* holding register and shift register */
 #define MSR_LINES 0xb0 /* carrier, data set ready, clear to send */
 
-void serial_init(struct serial *serial, int out, void (*set_irq)(void *cookie, bool level),
-		 void *cookie)
+void serial_init(struct serial *serial, int out, int stop,
+		 void (*set_irq)(void *cookie, bool level), void *cookie)
 {
-	*serial = (struct serial){.out = out, .set_irq = set_irq, .cookie = cookie};
+	*serial = (struct serial){.out = out, .stop = stop, .set_irq = set_irq, .cookie = cookie};
 	pthread_mutex_init(&serial->lock, NULL);
 }
 
@@ -127,17 +128,34 @@ static uint64_t serial_read(void *cookie, uint64_t offset, unsigned int size)
 	return value;
 }
 
+/*
+ * Until out takes a byte; false if the VM is to end first. A reader that does not read keeps nobody but
+ * the guest waiting: the lock is free meanwhile.
+ */
+static bool wait_for_room(struct serial *serial)
+{
+	struct pollfd poll_fd[] = {{.fd = serial->out, .events = POLLOUT},
+				   {.fd = serial->stop, .events = POLLIN}};
+
+	pthread_mutex_unlock(&serial->lock);
+	while (poll(poll_fd, 2, -1) < 0 && errno == EINTR) {
+	}
+	pthread_mutex_lock(&serial->lock);
+	return poll_fd[0].revents != 0;
+}
+
 /* A reader that went away (EPIPE) loses the output; the guest goes on, as with an unplugged cable. */
 static void transmit(struct serial *serial, uint8_t byte)
 {
-	ssize_t done;
-
 	if (serial->mcr & MCR_LOOP) {
 		return;
 	}
-	do {
-		done = write(serial->out, &byte, 1);
-	} while (done < 0 && errno == EINTR);
+	while (wait_for_room(serial) && write(serial->out, &byte, 1) < 0) {
+		if (errno != EINTR && errno != EAGAIN) {
+			serial->out_error = errno == EPIPE ? 0 : errno;
+			break;
+		}
+	}
 	serial->transmit_irq = true;
 }
 

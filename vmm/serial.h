@@ -15,7 +15,9 @@
 
 struct serial {
 	pthread_mutex_t lock;
-	int out; /* file descriptor */
+	int out;       /* file descriptor */
+	int stop;      /* another, readable when the VM is to end */
+	int out_error; /* errno of a byte that was lost; 0 if none was, or only its reader went away */
 	void (*set_irq)(void *cookie, bool level);
 	void *cookie;
 	bool irq;
@@ -25,9 +27,11 @@ struct serial {
 	unsigned int head, count;
 };
 
-/* out is not owned. set_irq is called with the lock held, when the interrupt line changes. */
-void serial_init(struct serial *serial, int out, void (*set_irq)(void *cookie, bool level),
-		 void *cookie);
+/*
+ * out and stop are not owned. set_irq is called with the lock held, when the interrupt line changes.
+ */
+void serial_init(struct serial *serial, int out, int stop,
+		 void (*set_irq)(void *cookie, bool level), void *cookie);
 void serial_fini(struct serial *serial);
 
 /* Puts the registers on a bus at gpa. Fails as bus_add(). */

@@ -58,8 +58,11 @@ static int make_ram(const struct vm *vm, struct ram *ram)
 			ram_fini(ram);
 		}
 	}
-	errno = -err;
-	return err ? os_error("get the guest's memory") : 0;
+	if (err) {
+		log_error("cannot get the guest's memory: %s: use less --memory, or another --backing",
+			  strerror(-err));
+	}
+	return err ? EXIT_CODE_OS : 0;
 }
 
 static int create_memory(struct vm *vm)
@@ -105,7 +108,7 @@ static void control_exit(void *cookie, uint64_t code)
 
 static int create_devices(struct vm *vm)
 {
-	serial_init(&vm->serial, vm->config.console_out, serial_irq, vm);
+	serial_init(&vm->serial, vm->config.console_out, vm->stop_event, serial_irq, vm);
 	vm->control = (struct control){.memory = &vm->memory, .exit = control_exit, .cookie = vm};
 	if (serial_attach(&vm->serial, &vm->bus, arch_serial_base) ||
 	    control_attach(&vm->control, &vm->bus, arch_control_base)) {
@@ -165,10 +168,7 @@ static int create_vm(struct vm *vm)
 		return os_error("create an eventfd");
 	}
 	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, type);
-	if (vm->fd < 0) {
-		return os_error("create a VM");
-	}
-	return 0;
+	return vm->fd < 0 ? arch_vm_refused(vm, errno) : 0;
 }
 
 int vm_create(struct vm *vm, const struct vm_config *config)
@@ -179,6 +179,9 @@ int vm_create(struct vm *vm, const struct vm_config *config)
 		.config = *config, .kvm = -1, .fd = -1, .irqchip = -1, .stop_event = -1};
 	pthread_mutex_init(&vm->stop_lock, NULL);
 	code = preflight_memory(vm);
+	if (!code) {
+		code = preflight_files(vm);
+	}
 	if (!code) {
 		code = create_vm(vm);
 	}

@@ -164,9 +164,9 @@ int ram_find_runs(struct ram *ram)
 	err = entries_open(&pagemap[0], "/proc/self/pagemap");
 	if (!err) {
 		err = entries_open(&pagemap[1], "/proc/kpageflags");
-		if (err == -EACCES) {
-			err = -EPERM;
-		}
+	}
+	if (err == -EACCES) {
+		err = -EPERM; /* pagemap too: a process that gave up root may not read its own */
 	}
 	if (!err) {
 		err = walk_pages(ram, &pagemap[0], &pagemap[1], &list);

@@ -44,7 +44,8 @@ unsigned int ram_requested_lg2(enum ram_backing backing)
 /* Maps the backing at a place that is already reserved. Returns 0 or -errno. */
 static int map_backing(struct ram *ram, void *where, int file)
 {
-	int flags = MAP_FIXED | MAP_NORESERVE;
+	/* Of a file on hugetlbfs the pages are reserved: better no memory now than a guest that dies. */
+	int flags = MAP_FIXED | (ram->backing == RAM_FILE ? 0 : MAP_NORESERVE);
 	int fd = -1;
 	void *got;
 

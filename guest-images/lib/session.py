@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import cache
+import holder
 import initramfs
 from common import (EXIT_CANT_CREATE, EXIT_GUEST_FAILED, EXIT_NO_INPUT, EXIT_TIMEOUT,
                     EXIT_UNAVAILABLE, Failure, die_with_parent, say)
@@ -116,6 +117,7 @@ class Session:
         """The board's root as a file in memory: the same for all runs, then what this run adds."""
         here = os.path.dirname(os.path.realpath(__file__))
         archive = initramfs.busybox_root(busybox, initramfs.read(f'{here}/board-init'))
+        archive.file('/run/board/holder', holder.program(), 0o755)
         settings = {
             'board': self.name,
             'end_mark': self.end_mark.decode(),

@@ -13,8 +13,10 @@ import sys
 import tempfile
 import time
 
-import tap
-from tap import BOARD, FETCH, Skip, equal
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import tap  # noqa: E402
+from tap import BOARD, FETCH, Skip, equal  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 
-import tap
-from tap import FETCH, Skip, equal
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import tap  # noqa: E402
+from tap import FETCH, Skip, equal  # noqa: E402
 
 NOWHERE = 'http://127.0.0.1:9'
 THING = 'busybox-arm64'  # the smallest

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "layout.h"
 
@@ -37,7 +36,6 @@ static bool cmdline_says_protected(void)
 int arch_vm_type(const struct vm *vm, unsigned long *type)
 {
 	int ipa_bits = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_VM_IPA_SIZE);
-	int fd;
 
 	/* 0 means 40 bits (Documentation/virt/kvm/api.rst); our map ends far below. */
 	*type = 0;
@@ -49,22 +47,23 @@ int arch_vm_type(const struct vm *vm, unsigned long *type)
 			  ipa_bits);
 		return EXIT_CODE_UNAVAILABLE;
 	}
+	if (vm->config.protected_vm) {
+		/* The size byte is ignored for a protected VM (arch/arm64/kvm/mmu.c). */
+		*type = KVM_VM_TYPE_ARM_PROTECTED;
+	}
+	return 0;
+}
+
+int arch_vm_refused(const struct vm *vm, int err)
+{
 	if (!vm->config.protected_vm) {
-		return 0;
-	}
-	/* The size byte is ignored for a protected VM (arch/arm64/kvm/mmu.c). */
-	*type = KVM_VM_TYPE_ARM_PROTECTED;
-	fd = ioctl(vm->kvm, KVM_CREATE_VM, *type);
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	if (errno == EINVAL && cmdline_says_protected()) {
+		log_error("KVM refuses a guest: %s", strerror(err));
+	} else if (err == EINVAL && cmdline_says_protected()) {
 		log_error("this kernel's KVM has no protected guests: Linux 7.0 or newer is needed");
-	} else if (errno == EINVAL) {
+	} else if (err == EINVAL) {
 		log_error("KVM is not in protected mode: boot the host with kvm-arm.mode=protected");
 	} else {
-		log_error("KVM refuses a protected guest: %s", strerror(errno));
+		log_error("KVM refuses a protected guest: %s", strerror(err));
 	}
 	return EXIT_CODE_UNAVAILABLE;
 }

@@ -35,17 +35,18 @@ static uint32_t le32(const uint8_t *p)
 }
 
 /*
- * How long the file must be at least. The Image header does not say; a kernel that is an EFI
- * application too has a table of sections with offsets and sizes in the file (Microsoft PE format,
- * "Section Table"). 0 if the file is no EFI application.
+ * How long the file must be at least. Our payloads say it in a reserved word of the Image header, which
+ * is 0 in Linux. A kernel that is an EFI application too has a table of sections with offsets and sizes
+ * in the file (Microsoft PE format, "Section Table"). 0 if the file does not say.
  */
-static uint64_t file_size_needed(const uint8_t *head, size_t len, uint32_t pe)
+static uint64_t file_size_needed(const uint8_t *head, size_t len, const struct image_header *header)
 {
-	uint64_t needed = 0;
+	const uint32_t pe = header->pe_offset;
+	uint64_t needed = header->reserved[0];
 	size_t table;
 
 	if (le16(head) != 0x5a4d || pe > len - 24 || le32(head + pe) != 0x4550) {
-		return 0;
+		return needed;
 	}
 	table = (size_t)pe + 24 + le16(head + pe + 20);
 	for (unsigned int i = 0; i < le16(head + pe + 6); i++) {
@@ -64,6 +65,7 @@ static uint64_t file_size_needed(const uint8_t *head, size_t len, uint32_t pe)
 static int check_kernel(const struct boot_file *file, struct image_header *header)
 {
 	uint8_t head[4096];
+	uint64_t needed;
 	size_t len;
 	int code = boot_head(file, head, sizeof(head), &len);
 
@@ -85,15 +87,22 @@ static int check_kernel(const struct boot_file *file, struct image_header *heade
 			  file->path);
 		return EXIT_CODE_DATA;
 	}
-	if (file_size_needed(head, len, header->pe_offset) > file->len) {
+	needed = file_size_needed(head, len, header);
+	if (needed > file->len) {
 		log_error("kernel '%s' is truncated: it has %" PRIu64 " bytes of %" PRIu64
-			  ": fetch it again",
-			  file->path, file->len, file_size_needed(head, len, header->pe_offset));
+			  ": fetch or build it again",
+			  file->path, file->len, needed);
 		return EXIT_CODE_DATA;
 	}
 	/* Before Linux 3.17 image_size was 0, and text_offset then meant 0x80000. */
 	if (!header->image_size) {
 		header->text_offset = 0x80000;
+	}
+	if (header->text_offset >= KERNEL_ALIGN) {
+		log_error("kernel '%s' is damaged: its text_offset 0x%" PRIx64
+			  " is not below 2 MiB: fetch or build it again",
+			  file->path, header->text_offset);
+		return EXIT_CODE_DATA;
 	}
 	if (header->image_size < file->len) {
 		header->image_size = file->len;
@@ -118,6 +127,9 @@ static int load_initrd(struct vm *vm, uint64_t *end)
 	vm->image.initrd_len = file.len;
 	*end = vm->image.initrd.val + file.len;
 	code = boot_load(&file, &vm->memory, vm->image.initrd);
+	if (!code) {
+		code = boot_check_initrd(&file, &vm->memory, vm->image.initrd);
+	}
 	boot_close(&file);
 	return code;
 }
@@ -132,12 +144,11 @@ static int load_kernel(struct vm *vm, uint64_t *end)
 		return code;
 	}
 	code = check_kernel(&file, &header);
-	if (!code && (header.text_offset >= KERNEL_ALIGN ||
-		      !memory_load(&vm->memory, s2_gpa(RAM_BASE + header.text_offset),
-				   header.image_size))) {
+	if (!code && !memory_load(&vm->memory, s2_gpa(RAM_BASE + header.text_offset),
+				  header.image_size)) {
 		log_error("kernel '%s' is too large for the guest: it takes %" PRIu64
-			  " KiB when it runs, and --memory is %" PRIu64 " MiB: use more",
-			  file.path, header.image_size >> 10, vm->config.memory >> 20);
+			  " KiB when it runs, and --memory is %" PRIu64 " KiB: use more",
+			  file.path, header.image_size >> 10, vm->config.memory >> 10);
 		code = EXIT_CODE_DATA;
 	}
 	if (!code) {

@@ -27,6 +27,13 @@ int arch_vm_type(const struct vm *vm, unsigned long *type)
 	return unsupported();
 }
 
+int arch_vm_refused(const struct vm *vm, int err)
+{
+	(void)vm;
+	(void)err;
+	return unsupported();
+}
+
 int arch_irqchip_create(struct vm *vm)
 {
 	(void)vm;

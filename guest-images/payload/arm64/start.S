@@ -12,7 +12,7 @@ _start:
 	.quad	0			/* text_offset */
 	.quad	__image_size
 	.quad	0xa			/* little-endian, 4K pages, anywhere in memory */
-	.quad	0, 0, 0
+	.quad	__file_size, 0, 0	/* reserved; ours to say where the file ends */
 	.ascii	"ARM\x64"
 	.word	0
 

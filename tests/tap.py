@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 FETCH = os.path.join(TOP, 'guest-images/fetch')
 BOARD = os.path.join(TOP, 'guest-images/board')
 

@@ -56,7 +56,7 @@ static int read_at(const struct boot_file *file, void *to, size_t len, uint64_t 
 			continue;
 		}
 		if (n < 0 && errno == EFAULT) {
-			log_error("no memory to read %s '%s' into: is the backing's file system full?",
+			log_error("no memory for %s '%s': is the backing's file system full?",
 				  file->what, file->path);
 			return EXIT_CODE_OS;
 		}
@@ -86,8 +86,7 @@ int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
 	if (!to) {
 		log_error("%s '%s' is too large for the guest: %" PRIu64 " KiB at 0x%" PRIx64
 			  " do not fit into %" PRIu64 " KiB of memory: use a larger --memory",
-			  file->what, file->path, file->len >> 10, gpa.val,
-			  memory->ram.len >> 10);
+			  file->what, file->path, file->len >> 10, gpa.val, memory->ram.len >> 10);
 		return EXIT_CODE_DATA;
 	}
 	code = read_at(file, to, file->len, 0, &got);

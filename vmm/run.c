@@ -217,7 +217,7 @@ static int run_vm(struct vm *vm, const struct run_options *options, int signals)
 		stats_print(vm);
 	}
 	if (!vm->exit_code && vm->serial.out_error) {
-		log_error("cannot write the guest's console to standard output: %s: check where it goes",
+		log_error("cannot write the console to standard output: %s: check where it goes",
 			  strerror(vm->serial.out_error));
 		return EXIT_CODE_CANT_CREATE;
 	}

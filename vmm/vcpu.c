@@ -30,8 +30,7 @@ static void run_failed(struct vcpu *vcpu, int err)
 		guest_failed(vcpu, "KVM cannot donate this memory: its backing is not swap-backed");
 		break;
 	case ENOSYS:
-		guest_failed(vcpu, "it used a device, or no memory at all, in a way that KVM cannot "
-				   "emulate");
+		guest_failed(vcpu, "it used a device in a way that KVM cannot emulate");
 		break;
 	default:
 		guest_failed(vcpu, strerror(err));

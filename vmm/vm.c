@@ -59,8 +59,7 @@ static int make_ram(const struct vm *vm, struct ram *ram)
 		}
 	}
 	if (err) {
-		log_error("cannot get the guest's memory: %s: use less --memory, or another --backing",
-			  strerror(-err));
+		log_error("cannot get the guest's memory: %s: use less --memory", strerror(-err));
 	}
 	return err ? EXIT_CODE_OS : 0;
 }

@@ -28,7 +28,8 @@ TRACE = f'{tap.TOP}/measure/traces/A_swiotlb_4096_1.csv'
 
 scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 
-# What the cases share. Each runs in an empty folder; what it leaves there, in /tmp, or running is noted.
+# What the cases share. Each runs in an empty folder; what it leaves there, elsewhere or running is
+# noted.
 PRELUDE = r'''
 echo nobody:x:65534:65534:nobody:/:/bin/sh >>/etc/passwd
 PATH=/:/bin
@@ -88,8 +89,8 @@ def cpio(**files):
     data = b''
     for number, (name, content) in enumerate({**files, 'TRAILER!!!': b''}.items()):
         fields = (number, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
-        for part in (b'070701' + b''.join(b'%08X' % field for field in fields) + name.encode() + b'\0',
-                     content):
+        header = b'070701' + b''.join(b'%08X' % field for field in fields)
+        for part in (header + name.encode() + b'\0', content):
             data += part + bytes(-(len(data) + len(part)) % 4)
     return data
 
@@ -159,8 +160,8 @@ BAD_FILES = [
     Case('append-long', 'run --kernel $p --append $(head -c 70000 /dev/zero | tr "\\0" x)', USAGE,
          '--append is too long', '60 KiB'),
     Case('memory-large', 'run --memory 3G --kernel $p', OS, 'this host has', 'smaller guest'),
-    Case('file-unreadable', 'chmod 666 /dev/kvm; chmod 600 /files/ram; as_nobody /stage2 run '
-         '--memory 64M --kernel $p --backing file:/files/ram; code=$?; chmod 600 /dev/kvm; exit $code',
+    Case('file-unreadable', 'chmod 600 /files/ram; as_nobody /stage2 run --memory 64M --kernel $p '
+         '--backing file:/files/ram',
          NO_INPUT, 'Permission denied', 'rights'),
 ]
 
@@ -201,7 +202,7 @@ ENDS = [
          seconds=3),
     # The pipe is full and nobody reads: the guest waits, we do not.
     Case('blocked', '{ head -c 65536 /dev/zero; yes | timeout -s INT 1 /stage2 run --kernel $p '
-         '--append walk; echo $? >../inner; } | { sleep 3; cat >/dev/null; }; exit $(cat ../inner)',
+         '--append walk; echo $? >../inner; } | { sleep 2; cat >/dev/null; }; exit $(cat ../inner)',
          SIGINT, lines=0, seconds=6),
     Case('stdout-full', 'run --kernel $p --append walk >/dev/full', GUEST_ERROR, lines=0),
     Case('stdout-full-ok', 'run --kernel $p --append touch=0x80400000,1 >/dev/full', CANT_CREATE,
@@ -214,19 +215,19 @@ ENDS = [
 ]
 
 PROTECTED = [
-    Case('memlock', 'chmod 666 /dev/kvm; ulimit -l 64; as_nobody /stage2 run --protected --memory 64M '
-         '--kernel $p', NO_PERMISSION, '64 MiB', '64 KiB', "ulimit -l", 'root'),
+    Case('memlock', 'chmod 666 /dev/kvm; ulimit -l 64; as_nobody /stage2 run --protected '
+         '--memory 64M --kernel $p', NO_PERMISSION, '64 MiB', '64 KiB', "ulimit -l", 'root'),
     Case('memlock-root', 'ulimit -l 64; run --protected --kernel $p', 0, lines=0),
     Case('ramfs', 'run --protected --kernel $p --backing file:/files/ramfs/ram', UNAVAILABLE,
          'swap-backed', 'tmpfs'),
-    Case('protected-hugetlb', 'run --protected --kernel $p --backing file:/files/huge/ram', UNAVAILABLE,
-         'swap-backed', 'tmpfs'),
+    Case('protected-hugetlb', 'run --protected --kernel $p --backing file:/files/huge/ram',
+         UNAVAILABLE, 'swap-backed', 'tmpfs'),
     Case('tmpfs', 'run --protected --kernel $p --backing file:/files/ram', 0, lines=0),
     Case('protected-random', 'run --protected --kernel /files/random', DATA, 'arm64 Image'),
-    Case('protected-sigint', 'timeout -s INT 1 /stage2 run --protected --memory 64M --kernel $p --append agent',
-         SIGINT, lines=0, seconds=3),
-    Case('protected-sigterm', 'timeout -s TERM 1 /stage2 run --protected --memory 64M --kernel $p --append '
-         'agent', SIGTERM, lines=0, seconds=3),
+    Case('protected-sigint', 'timeout -s INT 1 /stage2 run --protected --memory 64M --kernel $p '
+         '--append agent', SIGINT, lines=0, seconds=3),
+    Case('protected-sigterm', 'timeout -s TERM 1 /stage2 run --protected --memory 64M --kernel $p '
+         '--append agent', SIGTERM, lines=0, seconds=3),
 ]
 
 MEASURE = [
@@ -238,7 +239,8 @@ MEASURE = [
          GUEST_RESET, 'the guest ended', lines=2),
     Case('trace-missing', 'measure --trace /nowhere', NO_INPUT, '/nowhere', 'No such file'),
     Case('trace-empty', 'measure --trace /files/empty', DATA, 'no requests'),
-    Case('trace-bad', 'measure --trace /files/bad.csv', DATA, 'line 3', 'neither SHARE nor UNSHARE'),
+    Case('trace-bad', 'measure --trace /files/bad.csv', DATA, 'line 3',
+         'neither SHARE nor UNSHARE'),
     Case('trace-outside', 'measure --trace /files/outside.csv', DATA, 'line 2', 'more --memory'),
     Case('trace-random', 'measure --trace /files/random', DATA, 'line 1'),
     Case('memory-small', 'measure --memory 8M', USAGE, 'at least 24M'),
@@ -251,8 +253,8 @@ MEASURE = [
     Case('measure-stdout-full', 'measure --workload sparse --grain 4K >/dev/full', CANT_CREATE,
          'standard output', lines=2),
     # Not SIGINT: the board's commands are started in the background, where a shell ignores it.
-    Case('measure-sigterm', 'exec timeout -s TERM 2 /stage2 measure --payload $p --json r.json', SIGTERM,
-         lines=None, seconds=4),
+    Case('measure-sigterm', 'exec timeout -s TERM 1 /stage2 measure --payload $p --json r.json',
+         SIGTERM, lines=None, seconds=4),
 ]
 
 
@@ -280,7 +282,8 @@ def boot(board, cases, *files):
         with open(f'{folder}/{name}', 'wb') as file:
             file.write(content)
     args = [BOARD, board, '--quiet', '--timeout', '200', '--get', f'/root/cases.tar:{folder}/tar']
-    for file in (STAGE2, PAYLOAD, f'{folder}/script', *(f'{folder}/{name}' for name in FILES), *files):
+    made = [f'{folder}/{name}' for name in ('script', *FILES)]
+    for file in (STAGE2, PAYLOAD, *made, *files):
         args += ['--file', file]
     done = subprocess.run([*args, '--', 'sh', '/script'], stdin=subprocess.DEVNULL, timeout=250,
                           capture_output=True, check=False)

@@ -10,11 +10,9 @@ import os
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
@@ -195,7 +193,7 @@ def test_measure_values():
 
 
 def test_input_files():
-    """kernel, payload and initrd that are missing, empty or no files: said before KVM is looked for"""
+    """kernel, payload, initrd missing, empty or no files: said before KVM is looked for"""
     for name, code, word in (('missing', NO_INPUT, 'No such file'), ('empty', DATA, 'is empty'),
                              ('folder', NO_INPUT, 'not a regular file'),
                              ('fifo', NO_INPUT, 'not a regular file'),
@@ -238,7 +236,8 @@ def test_measure_output():
 def test_report_files():
     """reports that are missing, empty, truncated, or no reports"""
     whole = json.dumps(report())
-    for name, code, word in (('missing', NO_INPUT, 'No such file'), ('folder', NO_INPUT, 'directory'),
+    for name, code, word in (('missing', NO_INPUT, 'No such file'),
+                             ('folder', NO_INPUT, 'directory'),
                              ('empty', DATA, 'empty'), ('kernel', DATA, 'not JSON')):
         refuses(['report', path(name)], code, path(name), word)
     for length in (1, 20, len(whole) // 2, len(whole) - 1):

@@ -317,6 +317,9 @@ START_TEST(probe)
 	ck_assert_uint_eq(value, 0);
 	ck_assert(!memory_probe(&memory, s2_gpa(page(2).val - 4), &value)); /* half of it */
 	ck_assert(memory_probe(&memory, s2_gpa(page(2).val - 8), &value));
+	/* What is mapped behind RAM is not RAM. */
+	ck_assert_int_eq(mprotect((uint8_t *)ram_hva(&memory.ram, page(0)) + LEN, PAGE, PROT_READ),
+			 0);
 	ck_assert(memory_probe(&memory, s2_gpa(RAM + LEN - 8), &value));
 	ck_assert(!memory_probe(&memory, s2_gpa(RAM + LEN - 7), &value));
 	ck_assert(!memory_probe(&memory, s2_gpa(RAM + LEN), &value));

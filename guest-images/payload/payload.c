@@ -221,17 +221,18 @@ static const char *bootargs(const uint8_t *fdt)
 	}
 }
 
-/* A number at *text, which is moved behind it and behind a comma. */
+/* The number at *text, which is moved behind it and behind a comma. Without one, the guest ends. */
 static uint64_t number(const char **text)
 {
+	const char *start = *text;
 	uint64_t value = 0;
-	unsigned int base = 10;
+	unsigned int base = 10, digits = 0;
 
 	if ((*text)[0] == '0' && (*text)[1] == 'x') {
 		base = 16;
 		*text += 2;
 	}
-	for (;; (*text)++) {
+	for (;; (*text)++, digits++) {
 		const char c = **text;
 		unsigned int digit;
 
@@ -243,6 +244,12 @@ static uint64_t number(const char **text)
 			break;
 		}
 		value = value * base + digit;
+	}
+	if (!digits || (**text && **text != ',' && **text != ' ')) {
+		print("payload: not a number: ");
+		print(start);
+		print("\n");
+		leave(1);
 	}
 	if (**text == ',') {
 		(*text)++;
@@ -277,7 +284,7 @@ static void memory_command(const char *name, uint64_t op, const char *text)
 
 	box.gpa = number(&text);
 	box.pages = number(&text);
-	box.seed = number(&text);
+	box.seed = *text && *text != ' ' ? number(&text) : 0;
 	if (op == AGENT_UNSHARE) {
 		announce(&box, CONTROL_UNSHARED);
 	}

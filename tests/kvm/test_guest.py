@@ -38,7 +38,8 @@ PKVM = {
             f'--backing file:/tmp/ram --append "touch={PAGE},1 exit=0"',
     'plain': 'stage2 run --memory 64M --kernel /payload.img '
              f'--append "touch={PAGE},1 peek={PAGE} exit=0"',
-    'plain-share': 'stage2 run --memory 64M --kernel /payload.img --append "share={PAGE},1"',
+    'plain-share': f'stage2 run --memory 64M --kernel /payload.img --append "share={PAGE},1"',
+    'no-number': 'stage2 run --memory 64M --kernel /payload.img --append "share=page,1"',
     'cpus': 'stage2 run --protected --cpus 4 --memory 64M --kernel /payload.img --append "exit=3"',
     'measure-1': 'stage2 measure --payload /payload.img --trace /trace.csv --grain 4K,64K '
                  '--memory 256M --json /tmp/1.json',
@@ -182,6 +183,12 @@ def test_plain_share():
     code, out, _ = case(pkvm(), 'plain-share')
     equal(code, 1)
     assert 'failed at page 0x0' in out, out
+
+
+def test_payload_input():
+    """a payload command without its number: the guest says so and ends with 1"""
+    code, out, _ = case(pkvm(), 'no-number')
+    equal((code, out), (1, 'payload: not a number: page,1\n'))
 
 
 def test_several_cpus():

@@ -33,14 +33,13 @@ int agent_call(struct agent *agent, enum agent_op op, struct s2_range range, uin
 	       struct agent_result *result)
 {
 	struct vm *vm = agent->vm;
-	struct agent_mailbox box = {.op = op,
-				    .gpa = range.start.val,
-				    .pages = range.len / S2_PAGE_SIZE,
-				    .seed = seed};
+	struct agent_mailbox box = {
+		.op = op, .gpa = range.start.val, .pages = range.len / S2_PAGE_SIZE, .seed = seed};
 	int code;
 
 	*result = (struct agent_result){0};
-	if (memory_write(&vm->memory, vm->control.mailbox, &box, offsetof(struct agent_mailbox, done))) {
+	if (memory_write(&vm->memory, vm->control.mailbox, &box,
+			 offsetof(struct agent_mailbox, done))) {
 		return EXIT_CODE_INTERNAL;
 	}
 	code = wait_for_doorbell(vm);
@@ -62,7 +61,8 @@ int agent_stop(struct agent *agent)
 	const struct agent_mailbox box = {.op = AGENT_EXIT};
 	struct vm *vm = agent->vm;
 
-	if (memory_write(&vm->memory, vm->control.mailbox, &box, offsetof(struct agent_mailbox, done))) {
+	if (memory_write(&vm->memory, vm->control.mailbox, &box,
+			 offsetof(struct agent_mailbox, done))) {
 		return EXIT_CODE_INTERNAL;
 	}
 	while (vcpu_run(&vm->vcpu[0])) {

@@ -16,10 +16,10 @@ struct agent {
 
 /* What a command came to. */
 struct agent_result {
-	uint64_t done;	     /* pages */
-	uint64_t failed;     /* refused calls, or pages that differ */
+	uint64_t done;	 /* pages */
+	uint64_t failed; /* refused calls, or pages that differ */
 	uint64_t hypercalls;
-	double seconds;	     /* by the guest's counter */
+	double seconds; /* by the guest's counter */
 };
 
 /*

@@ -45,8 +45,8 @@ struct grain {
 };
 
 static const struct grain grains[] = {
-	{"4K", UINT64_C(1) << 12},  {"16K", UINT64_C(1) << 14},	  {"64K", UINT64_C(1) << 16},
-	{"2M", UINT64_C(1) << 21},  {"folio", S2_GRAIN_FOLIO},
+	{"4K", UINT64_C(1) << 12}, {"16K", UINT64_C(1) << 14}, {"64K", UINT64_C(1) << 16},
+	{"2M", UINT64_C(1) << 21}, {"folio", S2_GRAIN_FOLIO},
 };
 
 #define GRAIN_COUNT (sizeof(grains) / sizeof(*grains))
@@ -190,7 +190,8 @@ static int parse_arguments(struct measure_options *options, int argc, char **arg
 		return EXIT_CODE_USAGE;
 	}
 	if (!options->workloads) {
-		parse_set("workload", options->trace ? "trace,ring,bounce,sparse" : "ring,bounce,sparse",
+		parse_set("workload",
+			  options->trace ? "trace,ring,bounce,sparse" : "ring,bounce,sparse",
 			  workload_name, &options->workloads);
 	}
 	if (options->workloads & 1 && !options->trace) {
@@ -297,7 +298,8 @@ static int make_ram(struct sweep *sweep)
 		err = ram_find_runs(&sweep->ram);
 	}
 	if (err == -EPERM) {
-		log_error("only root may ask the kernel which folios guest memory has: run as root");
+		log_error(
+			"only root may ask the kernel which folios guest memory has: run as root");
 		return EXIT_CODE_NO_PERMISSION;
 	}
 	if (err) {

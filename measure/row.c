@@ -14,7 +14,7 @@
 /* What the row knows of each page, beside the tracker. */
 struct page_note {
 	uint32_t exposed_since; /* step in which it became widened, 1-based; 0: it is not */
-	bool donated;		/* the guest has it for certain: the host must not be able to read it */
+	bool donated; /* the guest has it for certain: the host must not be able to read it */
 };
 
 struct row_run {
@@ -138,12 +138,13 @@ static void note_exposure(struct row_run *run)
 static int run_step(struct row_run *run, const struct step *step)
 {
 	const struct s2_backend backend = {.convert = convert_in_guest, .cookie = run};
-	const struct s2_request request = {.move = step->move,
-					   .range = step->range,
-					   .grain = run->input->grain,
-					   .policy = run->input->policy,
-					   /* Our guest is asked for the grain, and converts it itself. */
-					   .guest_offers_grain = true};
+	const struct s2_request request = {
+		.move = step->move,
+		.range = step->range,
+		.grain = run->input->grain,
+		.policy = run->input->policy,
+		/* Our guest is asked for the grain, and converts it itself. */
+		.guest_offers_grain = true};
 	const struct ram *ram = &run->vm.memory.ram;
 	const uint64_t widened = run->count.widened;
 	enum s2_err err = s2_convert(&run->vm.memory.track, ram->run, ram->run_count, &request,

@@ -11,7 +11,7 @@
 
 struct row_input {
 	const struct workload *workload;
-	uint64_t grain;	       /* bytes, or S2_GRAIN_FOLIO */
+	uint64_t grain; /* bytes, or S2_GRAIN_FOLIO */
 	enum s2_policy policy;
 	const char *payload;   /* path of the agent payload */
 	const struct ram *ram; /* guest RAM, populated, its runs known; lent to each row in turn */

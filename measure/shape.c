@@ -18,8 +18,7 @@ static struct s2_range next_stretch(const struct s2_track *track, s2_gpa_t gpa,
 	struct s2_span span;
 
 	/* Spans also end where only the widened mark changes: join those. */
-	while (stretch.len == 0 ||
-	       s2_range_last(stretch).val != s2_range_last(limit).val) {
+	while (stretch.len == 0 || s2_range_last(stretch).val != s2_range_last(limit).val) {
 		const s2_gpa_t at = s2_gpa(gpa.val + stretch.len);
 
 		if (s2_track_next(track, at, limit, &span)) {
@@ -42,8 +41,8 @@ static void measure_run(const struct s2_run *run, const struct s2_track *track, 
 
 	for (uint64_t offset = 0; offset < range.len;) {
 		bool shared = false;
-		const struct s2_range stretch = next_stretch(
-			track, s2_gpa(range.start.val + offset), range, &shared);
+		const struct s2_range stretch =
+			next_stretch(track, s2_gpa(range.start.val + offset), range, &shared);
 
 		if (stretch.len == 0) {
 			break; /* a run outside the tracker: there is none */

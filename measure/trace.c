@@ -87,8 +87,9 @@ static int read_line(struct workload *workload, const char *path, unsigned long 
 		return malformed(path, number, "gpa and pages are not whole pages");
 	}
 	if (!inside(ram, range)) {
-		return malformed(path, number,
-				 "not in the guest's RAM, or in its first 2 MiB: try more --memory");
+		return malformed(
+			path, number,
+			"not in the guest's RAM, or in its first 2 MiB: try more --memory");
 	}
 	return workload_add(workload, move, range);
 }

@@ -58,8 +58,8 @@ struct maker {
 
 static void request(struct maker *maker, enum s2_move move, uint64_t page, uint64_t pages)
 {
-	const struct s2_range range = s2_range(s2_gpa(maker->window.val + page * S2_PAGE_SIZE),
-					       pages * S2_PAGE_SIZE);
+	const struct s2_range range =
+		s2_range(s2_gpa(maker->window.val + page * S2_PAGE_SIZE), pages * S2_PAGE_SIZE);
 
 	if (!maker->code) {
 		maker->code = workload_add(maker->workload, move, range);
@@ -96,7 +96,10 @@ static uint64_t find_place(struct maker *maker, uint64_t pages, uint64_t align)
  */
 static void make_ring(struct maker *maker)
 {
-	enum { QUEUES = 12, ROUNDS = 4 };
+	enum {
+		QUEUES = 12,
+		ROUNDS = 4
+	};
 	uint64_t place[QUEUES], pages[QUEUES];
 
 	for (unsigned int i = 0; i < QUEUES; i++) {
@@ -118,7 +121,11 @@ static void make_ring(struct maker *maker)
 /* Bounce buffers, 64 KiB and so aligned, from a pool: at most eight at a time, first in, first out. */
 static void make_bounce(struct maker *maker)
 {
-	enum { BUFFERS = 48, LIVE = 8, PAGES = 16 };
+	enum {
+		BUFFERS = 48,
+		LIVE = 8,
+		PAGES = 16
+	};
 	uint64_t place[BUFFERS];
 
 	for (unsigned int i = 0; i < BUFFERS; i++) {
@@ -133,7 +140,9 @@ static void make_bounce(struct maker *maker)
 /* Single pages anywhere; every second one is given back later, in random order. */
 static void make_sparse(struct maker *maker)
 {
-	enum { PAGES = 96 };
+	enum {
+		PAGES = 96
+	};
 	uint64_t place[PAGES];
 
 	for (unsigned int i = 0; i < PAGES; i++) {

@@ -26,9 +26,9 @@ struct workload {
 
 /* What a workload is made for. */
 struct workload_input {
-	struct s2_range ram;   /* the guest's RAM */
+	struct s2_range ram; /* the guest's RAM */
 	uint64_t seed;
-	const char *trace;     /* file, for "trace" */
+	const char *trace; /* file, for "trace" */
 };
 
 /* The names, for option parsing and help: NULL-terminated. */

@@ -49,8 +49,8 @@ static int read_at(const struct boot_file *file, void *to, size_t len, uint64_t 
 {
 	*got = 0;
 	while (*got < len) {
-		ssize_t n = pread(file->fd, (uint8_t *)to + *got, len - *got,
-				  (off_t)(offset + *got));
+		ssize_t n =
+			pread(file->fd, (uint8_t *)to + *got, len - *got, (off_t)(offset + *got));
 
 		if (n < 0 && errno == EINTR) {
 			continue;
@@ -61,7 +61,8 @@ static int read_at(const struct boot_file *file, void *to, size_t len, uint64_t 
 			return EXIT_CODE_OS;
 		}
 		if (n < 0) {
-			log_error("cannot read %s '%s': %s", file->what, file->path, strerror(errno));
+			log_error("cannot read %s '%s': %s", file->what, file->path,
+				  strerror(errno));
 			return EXIT_CODE_NO_INPUT;
 		}
 		if (n == 0) {

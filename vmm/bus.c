@@ -27,16 +27,15 @@ static const struct bus_device *find(const struct bus *bus, s2_gpa_t gpa, unsign
 	for (unsigned int i = 0; i < bus->device_count; i++) {
 		uint64_t offset = gpa.val - bus->device[i].range.start.val;
 
-		if (gpa.val >= bus->device[i].range.start.val && offset < bus->device[i].range.len &&
-		    len <= bus->device[i].range.len - offset) {
+		if (gpa.val >= bus->device[i].range.start.val &&
+		    offset < bus->device[i].range.len && len <= bus->device[i].range.len - offset) {
 			return &bus->device[i];
 		}
 	}
 	return NULL;
 }
 
-bool bus_access(const struct bus *bus, s2_gpa_t gpa, uint8_t *data, unsigned int len,
-		bool is_write)
+bool bus_access(const struct bus *bus, s2_gpa_t gpa, uint8_t *data, unsigned int len, bool is_write)
 {
 	const struct bus_device *device = find(bus, gpa, len);
 	uint64_t offset, value = 0;

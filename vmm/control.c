@@ -21,11 +21,13 @@ static void peek(struct control *control, s2_gpa_t gpa)
 		log_error("gpa 0x%" PRIx64 " is secure: the host may not read it%s", gpa.val,
 			  offered ? ", although the guest says that it shares it" : "");
 	} else if (!offered) {
-		log_error("gpa 0x%" PRIx64 " is %s: the host may not read it, although the MMU let it",
+		log_error("gpa 0x%" PRIx64
+			  " is %s: the host may not read it, although the MMU let it",
 			  gpa.val, s2_state_name(page.state));
 		control->readable = false;
 	} else {
-		log_note("gpa 0x%" PRIx64 " is shared: the host reads 0x%016" PRIx64, gpa.val, value);
+		log_note("gpa 0x%" PRIx64 " is shared: the host reads 0x%016" PRIx64, gpa.val,
+			 value);
 	}
 	control->peeked = control->readable ? value : 0;
 }
@@ -38,8 +40,9 @@ static void announce(struct control *control, s2_gpa_t gpa, bool shared)
 	if (err) {
 		log_note("guest says that it %s gpa 0x%" PRIx64 ", which is %s: ignored",
 			 shared ? "shares" : "unshares", gpa.val,
-			 err == MEMORY_OUTSIDE ? "not RAM"
-					       : s2_state_name(memory_page(control->memory, gpa).state));
+			 err == MEMORY_OUTSIDE
+				 ? "not RAM"
+				 : s2_state_name(memory_page(control->memory, gpa).state));
 	}
 }
 

@@ -11,10 +11,10 @@ struct control {
 	/* Called in the vCPU's thread. exit: the guest wants to end with this code. */
 	void (*exit)(void *cookie, uint64_t code);
 	void *cookie;
-	bool rung;	   /* doorbell: set here, cleared by who waits for it */
-	s2_gpa_t mailbox;  /* 0 until the guest has one */
-	uint64_t peeked;   /* what the last peek read */
-	bool readable;	   /* whether it could */
+	bool rung;	  /* doorbell: set here, cleared by who waits for it */
+	s2_gpa_t mailbox; /* 0 until the guest has one */
+	uint64_t peeked;  /* what the last peek read */
+	bool readable;	  /* whether it could */
 };
 
 /* Puts the device on a bus at gpa. Fails as bus_add(). */

@@ -12,21 +12,22 @@
 
 #include <stdint.h>
 
-#define CONTROL_EXIT 0x00      /* W: end the VM with this exit code */
-#define CONTROL_SHARED 0x08    /* W: gpa of a page that the guest has shared */
-#define CONTROL_UNSHARED 0x10  /* W: gpa of a page that the guest is about to unshare */
-#define CONTROL_PEEK 0x18      /* W: the host tries to read 8 bytes at this gpa; R: 1 if it could */
+#define CONTROL_EXIT 0x00     /* W: end the VM with this exit code */
+#define CONTROL_SHARED 0x08   /* W: gpa of a page that the guest has shared */
+#define CONTROL_UNSHARED 0x10 /* W: gpa of a page that the guest is about to unshare */
+#define CONTROL_PEEK 0x18     /* W: the host tries to read 8 bytes at this gpa; R: 1 if it could */
 #define CONTROL_PEEK_VALUE 0x20 /* R: what the host read, 0 if nothing */
-#define CONTROL_DOORBELL 0x28  /* W: the mailbox has news for the host */
-#define CONTROL_MAILBOX 0x30   /* W: gpa of the mailbox page, shared already */
+#define CONTROL_DOORBELL 0x28	/* W: the mailbox has news for the host */
+#define CONTROL_MAILBOX 0x30	/* W: gpa of the mailbox page, shared already */
 #define CONTROL_SIZE 0x1000
 
 /* What the agent can be told to do. */
 enum agent_op {
 	AGENT_NONE = 0,
-	AGENT_TOUCH = 1,   /* write the pattern of seed into pages */
-	AGENT_VERIFY = 2,  /* compare with it; failed counts the pages that differ */
-	AGENT_SHARE = 3,   /* one MEM_SHARE a page, in ascending order, stopping at the first failure */
+	AGENT_TOUCH = 1,  /* write the pattern of seed into pages */
+	AGENT_VERIFY = 2, /* compare with it; failed counts the pages that differ */
+	AGENT_SHARE =
+		3, /* one MEM_SHARE a page, in ascending order, stopping at the first failure */
 	AGENT_UNSHARE = 4, /* the same with MEM_UNSHARE */
 	AGENT_EXIT = 5	   /* power off */
 };

@@ -8,8 +8,8 @@
  * One write for one line, so that the lines of several threads do not mix. A name that holds a newline
  * or an escape sequence is shown without.
  */
-__attribute__((format(printf, 2, 0))) static void
-log_line(const char *prefix, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_line(const char *prefix, const char *format,
+							   va_list args)
 {
 	char text[1024];
 

@@ -22,7 +22,8 @@ int preflight_kvm(struct vm *vm)
 
 	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vm->kvm < 0 && (errno == EACCES || errno == EPERM)) {
-		log_error("no permission to use /dev/kvm: run as root, or join the group that owns it");
+		log_error(
+			"no permission to use /dev/kvm: run as root, or join the group that owns it");
 		return EXIT_CODE_NO_PERMISSION;
 	}
 	if (vm->kvm < 0) {
@@ -33,8 +34,8 @@ int preflight_kvm(struct vm *vm)
 	}
 	version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		log_error("/dev/kvm speaks version %d, not %d: it is not a KVM that we know", version,
-			  KVM_API_VERSION);
+		log_error("/dev/kvm speaks version %d, not %d: it is not a KVM that we know",
+			  version, KVM_API_VERSION);
 		return EXIT_CODE_UNAVAILABLE;
 	}
 	return 0;
@@ -104,9 +105,10 @@ static int preflight_file(const struct vm *vm)
 		return EXIT_CODE_DATA;
 	}
 	if (vm->config.protected_vm && fs.f_type != TMPFS_MAGIC) {
-		log_error("a protected guest cannot live in the file '%s': KVM gives it swap-backed "
-			  "memory only: use a file on tmpfs, or --backing anon, thp or memfd",
-			  path);
+		log_error(
+			"a protected guest cannot live in the file '%s': KVM gives it swap-backed "
+			"memory only: use a file on tmpfs, or --backing anon, thp or memfd",
+			path);
 		return EXIT_CODE_UNAVAILABLE;
 	}
 	return 0;

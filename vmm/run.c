@@ -104,7 +104,7 @@ static int take_option(void *cookie, int id, const char *value)
 		return parse_backing(value, &vm->backing, &vm->backing_path)
 			       ? 0
 			       : parse_bad_value("backing", value,
-					   "must be anon, thp, memfd or file:PATH");
+						 "must be anon, thp, memfd or file:PATH");
 	case OPT_POPULATE:
 		vm->populate = true;
 		return 0;

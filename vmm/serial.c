@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-enum { /* register offsets */
+enum {		      /* register offsets */
 	REG_DATA = 0, /* DLL with DLAB */
 	REG_IER = 1,  /* DLM with DLAB */
 	REG_IIR = 2,  /* FCR on write */

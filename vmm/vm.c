@@ -48,7 +48,8 @@ static int make_ram(const struct vm *vm, struct ram *ram)
 			return os_error("open the backing file");
 		}
 	}
-	err = ram_init(ram, arch_ram_base, vm->config.memory, vm->config.backing, leaf_max(vm), file);
+	err = ram_init(ram, arch_ram_base, vm->config.memory, vm->config.backing, leaf_max(vm),
+		       file);
 	if (file >= 0) {
 		close(file);
 	}
@@ -134,8 +135,8 @@ static int create_vcpus(struct vm *vm)
 			return os_error("create a vCPU");
 		}
 		vm->vcpu_count++;
-		vcpu->run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-				 vcpu->fd, 0);
+		vcpu->run =
+			mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 		if (vcpu->run == MAP_FAILED) {
 			vcpu->run = NULL;
 			return os_error("map a vCPU");
@@ -174,8 +175,7 @@ int vm_create(struct vm *vm, const struct vm_config *config)
 {
 	int code;
 
-	*vm = (struct vm){
-		.config = *config, .kvm = -1, .fd = -1, .irqchip = -1, .stop_event = -1};
+	*vm = (struct vm){.config = *config, .kvm = -1, .fd = -1, .irqchip = -1, .stop_event = -1};
 	pthread_mutex_init(&vm->stop_lock, NULL);
 	code = preflight_memory(vm);
 	if (!code) {

@@ -21,16 +21,16 @@
 
 struct vm_config {
 	bool protected_vm;
-	uint64_t memory;	      /* bytes */
+	uint64_t memory; /* bytes */
 	unsigned int cpu_count;
-	const char *kernel;	      /* path */
-	const char *initrd;	      /* path, or NULL */
-	const char *append;	      /* kernel command line, or NULL */
+	const char *kernel; /* path */
+	const char *initrd; /* path, or NULL */
+	const char *append; /* kernel command line, or NULL */
 	enum ram_backing backing;
-	const char *backing_path;     /* RAM_FILE */
-	bool populate;		      /* allocate all memory before the start */
-	const struct ram *ram;	      /* RAM to use, lent by the caller, or NULL to make some */
-	int console_out;	      /* file descriptor for the serial console's output */
+	const char *backing_path; /* RAM_FILE */
+	bool populate;		  /* allocate all memory before the start */
+	const struct ram *ram;	  /* RAM to use, lent by the caller, or NULL to make some */
+	int console_out;	  /* file descriptor for the serial console's output */
 };
 
 #define VM_CPU_MAX 8
@@ -72,7 +72,7 @@ struct vm {
 	int stop_event; /* eventfd: readable once the VM is stopping */
 	bool stopping;
 	int exit_code;
-	double first_run; /* seconds on CLOCK_MONOTONIC, 0 before */
+	double first_run;   /* seconds on CLOCK_MONOTONIC, 0 before */
 	uint64_t unclaimed; /* MMIO accesses that no device answered */
 };
 

@@ -26,13 +26,13 @@ const char *ram_backing_name(enum ram_backing backing);
 
 struct ram {
 	s2_gpa_t gpa;
-	uint64_t len;		  /* bytes, a multiple of the page */
-	s2_hva_t hva;		  /* start of the mapping; hva and gpa agree modulo leaf_max */
+	uint64_t len; /* bytes, a multiple of the page */
+	s2_hva_t hva; /* start of the mapping; hva and gpa agree modulo leaf_max */
 	enum ram_backing backing;
-	uint64_t leaf_max;	  /* bytes: the largest leaf that gpa and hva allow for */
-	void *reserved;		  /* the reservation that holds the mapping */
+	uint64_t leaf_max; /* bytes: the largest leaf that gpa and hva allow for */
+	void *reserved;	   /* the reservation that holds the mapping */
 	uint64_t reserved_len;
-	struct s2_run *run;	  /* by ram_find_runs(), sorted by gpa; NULL before */
+	struct s2_run *run; /* by ram_find_runs(), sorted by gpa; NULL before */
 	size_t run_count;
 };
 

@@ -196,7 +196,12 @@ static bool equal(const char *a, const char *b)
 /* The value of the first property "bootargs" (Devicetree Specification 0.4, section 5). */
 static const char *bootargs(const uint8_t *fdt)
 {
-	enum { BEGIN = 1, END = 2, PROP = 3, NOP = 4 };
+	enum {
+		BEGIN = 1,
+		END = 2,
+		PROP = 3,
+		NOP = 4
+	};
 	const uint8_t *at = fdt + be32(fdt + 8);
 	const char *strings = (const char *)fdt + be32(fdt + 12);
 

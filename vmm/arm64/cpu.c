@@ -15,8 +15,8 @@ const s2_gpa_t arch_serial_base = {SERIAL_BASE};
 const s2_gpa_t arch_control_base = {CONTROL_BASE};
 
 /* Arm DDI 0487, "Translation granules": 4 KiB pages, 2 MiB and 1 GiB blocks; contiguous: 16 pages. */
-const uint64_t arch_leaf_sizes = UINT64_C(1) << 12 | UINT64_C(1) << 16 | UINT64_C(1) << 21 |
-				 UINT64_C(1) << 30;
+const uint64_t arch_leaf_sizes =
+	UINT64_C(1) << 12 | UINT64_C(1) << 16 | UINT64_C(1) << 21 | UINT64_C(1) << 30;
 const char arch_leaf_model[] = "largest legal arm64 stage-2 leaf: 4K, 64K contiguous, 2M, 1G";
 
 static bool cmdline_says_protected(void)
@@ -59,9 +59,11 @@ int arch_vm_refused(const struct vm *vm, int err)
 	if (!vm->config.protected_vm) {
 		log_error("KVM refuses a guest: %s", strerror(err));
 	} else if (err == EINVAL && cmdline_says_protected()) {
-		log_error("this kernel's KVM has no protected guests: Linux 7.0 or newer is needed");
+		log_error(
+			"this kernel's KVM has no protected guests: Linux 7.0 or newer is needed");
 	} else if (err == EINVAL) {
-		log_error("KVM is not in protected mode: boot the host with kvm-arm.mode=protected");
+		log_error(
+			"KVM is not in protected mode: boot the host with kvm-arm.mode=protected");
 	} else {
 		log_error("KVM refuses a protected guest: %s", strerror(err));
 	}

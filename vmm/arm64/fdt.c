@@ -67,11 +67,11 @@ static void regs(struct tree *tree, const char *name, const uint64_t *value, siz
 	prop(tree, name, reg, count * sizeof(*reg));
 }
 
-#define CELLS(tree, name, ...)                                                                     \
-	cells(tree, name, (const uint32_t[]){__VA_ARGS__},                                         \
+#define CELLS(tree, name, ...)                             \
+	cells(tree, name, (const uint32_t[]){__VA_ARGS__}, \
 	      sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
-#define REGS(tree, name, ...)                                                                      \
-	regs(tree, name, (const uint64_t[]){__VA_ARGS__},                                          \
+#define REGS(tree, name, ...)                             \
+	regs(tree, name, (const uint64_t[]){__VA_ARGS__}, \
 	     sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
 static void chosen(struct tree *tree, const struct vm *vm)
@@ -120,7 +120,8 @@ static void cpus(struct tree *tree, const struct vm *vm)
 	}
 	end(tree);
 	begin(tree, "psci");
-	prop(tree, "compatible", "arm,psci-1.0\0arm,psci-0.2", sizeof("arm,psci-1.0\0arm,psci-0.2"));
+	prop(tree, "compatible", "arm,psci-1.0\0arm,psci-0.2",
+	     sizeof("arm,psci-1.0\0arm,psci-0.2"));
 	text(tree, "method", "hvc");
 	end(tree);
 }

@@ -77,14 +77,16 @@ static int check_kernel(const struct boot_file *file, struct image_header *heade
 		return EXIT_CODE_DATA;
 	}
 	if (len < sizeof(*header)) {
-		log_error("kernel '%s' is truncated: %zu bytes are no arm64 Image", file->path, len);
+		log_error("kernel '%s' is truncated: %zu bytes are no arm64 Image", file->path,
+			  len);
 		return EXIT_CODE_DATA;
 	}
 	memcpy(header, head, sizeof(*header));
 	if (header->magic != IMAGE_MAGIC || header->flags & 1) {
-		log_error("kernel '%s' is not a little-endian arm64 Image: use arch/arm64/boot/Image, "
-			  "or Debian's vmlinuz for arm64",
-			  file->path);
+		log_error(
+			"kernel '%s' is not a little-endian arm64 Image: use arch/arm64/boot/Image, "
+			"or Debian's vmlinuz for arm64",
+			file->path);
 		return EXIT_CODE_DATA;
 	}
 	needed = file_size_needed(head, len, header);
@@ -144,8 +146,8 @@ static int load_kernel(struct vm *vm, uint64_t *end)
 		return code;
 	}
 	code = check_kernel(&file, &header);
-	if (!code && !memory_load(&vm->memory, s2_gpa(RAM_BASE + header.text_offset),
-				  header.image_size)) {
+	if (!code &&
+	    !memory_load(&vm->memory, s2_gpa(RAM_BASE + header.text_offset), header.image_size)) {
 		log_error("kernel '%s' is too large for the guest: it takes %" PRIu64
 			  " KiB when it runs, and --memory is %" PRIu64 " KiB: use more",
 			  file.path, header.image_size >> 10, vm->config.memory >> 10);
@@ -176,7 +178,8 @@ int arch_load(struct vm *vm)
 	vm->image.fdt = s2_gpa(align_up(end, FDT_SIZE_MAX));
 	fdt = memory_load(&vm->memory, vm->image.fdt, FDT_SIZE_MAX);
 	if (!fdt) {
-		log_error("no room for the device tree behind kernel and initrd: use more --memory");
+		log_error(
+			"no room for the device tree behind kernel and initrd: use more --memory");
 		return EXIT_CODE_DATA;
 	}
 	return fdt_build(vm, fdt, FDT_SIZE_MAX);

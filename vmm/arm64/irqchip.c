@@ -50,9 +50,9 @@ int arch_irqchip_ready(struct vm *vm)
 
 void arch_serial_irq(struct vm *vm, bool level)
 {
-	struct kvm_irq_level line = {
-		.irq = (KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT) | (32 + SERIAL_SPI),
-		.level = level};
+	struct kvm_irq_level line = {.irq = (KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT) |
+					    (32 + SERIAL_SPI),
+				     .level = level};
 
 	if (ioctl(vm->fd, KVM_IRQ_LINE, &line)) {
 		log_note("KVM did not take the console's interrupt: %s", strerror(errno));

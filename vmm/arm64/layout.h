@@ -13,7 +13,7 @@
 #define CONTROL_BASE UINT64_C(0x09010000)
 #define RAM_BASE UINT64_C(0x80000000)
 
-#define SERIAL_SPI 0   /* interrupt number 32 */
+#define SERIAL_SPI 0 /* interrupt number 32 */
 #define GIC_IRQ_COUNT 64
 
 /* Writes the device tree of a VM to buffer. 0 or an exit code (log.h). */

@@ -61,6 +61,8 @@ static int start(int script, int output, pid_t *pid)
 	if (error == 0) {
 		error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
 	}
+	/* In the C locale gnuplot complains of every character that is not ASCII, its own included. */
+	setenv("LC_ALL", "C.UTF-8", 1);
 	if (error == 0) {
 		error = posix_spawnp(pid, name, &actions, NULL, argv, environ);
 	}

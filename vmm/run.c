@@ -138,44 +138,55 @@ static int parse_arguments(struct run_options *options, int argc, char **argv)
 	return 0;
 }
 
+/* How much input the guest can take now. */
+static size_t input_room(struct vm *vm)
+{
+	return serial_listening(&vm->serial) ? serial_room(&vm->serial) : 0;
+}
+
 /* Keys for the guest; at end of file or error, no more of them. Returns whether to go on. */
-static bool read_input(struct vm *vm)
+static bool read_input(struct vm *vm, size_t room)
 {
 	uint8_t input[256];
-	size_t room = serial_room(&vm->serial);
-	ssize_t len;
+	ssize_t len = read(STDIN_FILENO, input, room < sizeof(input) ? room : sizeof(input));
 
-	if (!room) {
-		usleep(1000); /* the guest is not reading; do not spin */
-		return true;
-	}
-	len = read(STDIN_FILENO, input, room < sizeof(input) ? room : sizeof(input));
 	if (len > 0) {
 		serial_input(&vm->serial, input, (size_t)len);
 	}
 	return len > 0 || (len < 0 && errno == EINTR);
 }
 
+static void take_signal(struct vm *vm, int signals)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		vm_stop(vm, EXIT_CODE_SIGNAL + (int)info.ssi_signo);
+	}
+}
+
 /* Waits for the end of the VM, feeding it input; a signal ends it. */
 static void wait_for_end(struct vm *vm, int signals)
 {
+	const int look_again =
+		50; /* milliseconds, while there may be input that the guest cannot take */
 	struct pollfd poll_fd[] = {{.fd = vm->stop_event, .events = POLLIN},
 				   {.fd = signals, .events = POLLIN},
-				   {.fd = STDIN_FILENO, .events = POLLIN}};
+				   {.fd = -1, .events = POLLIN}};
+	bool input = true;
 
 	while (!vm_stopped(vm)) {
-		if (poll(poll_fd, 3, -1) < 0 && errno != EINTR) {
+		const size_t room = input ? input_room(vm) : 0;
+
+		poll_fd[2].fd = room ? STDIN_FILENO : -1;
+		if (poll(poll_fd, 3, input && !room ? look_again : -1) < 0 && errno != EINTR) {
 			vm_stop(vm, EXIT_CODE_OS);
 		}
 		if (poll_fd[1].revents & POLLIN) {
-			struct signalfd_siginfo info;
-
-			if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-				vm_stop(vm, EXIT_CODE_SIGNAL + (int)info.ssi_signo);
-			}
+			take_signal(vm, signals);
 		}
-		if (poll_fd[2].revents && !read_input(vm)) {
-			poll_fd[2].fd = -1;
+		if (room && poll_fd[2].revents) {
+			input = read_input(vm, room);
 		}
 	}
 }

@@ -234,6 +234,16 @@ size_t serial_room(struct serial *serial)
 	return room;
 }
 
+bool serial_listening(struct serial *serial)
+{
+	bool listening;
+
+	pthread_mutex_lock(&serial->lock);
+	listening = serial->ier & IER_RECEIVE;
+	pthread_mutex_unlock(&serial->lock);
+	return listening;
+}
+
 size_t serial_input(struct serial *serial, const uint8_t *data, size_t len)
 {
 	size_t taken = 0;

@@ -43,4 +43,10 @@ size_t serial_input(struct serial *serial, const uint8_t *data, size_t len);
 /* Space in the ring. */
 size_t serial_room(struct serial *serial);
 
+/*
+ * Has the guest asked to be told of input? Before that its driver clears the FIFO as it sets itself up,
+ * and what was given to it is lost.
+ */
+bool serial_listening(struct serial *serial);
+
 #endif

@@ -48,9 +48,13 @@ PKVM = {
     'measure-3': 'stage2 measure --payload /payload.img --workload ring,sparse --grain 64K '
                  '--policy exact --seed 2 --memory 64M --json /tmp/3.json',
 }
+LEAN = 'console=ttyS0 quiet panic=-1 cryptomgr.notests nokaslr mitigations=off'
 LINUX = {
     'linux': 'stage2 run --memory 512M --cpus 2 --kernel /vmlinuz --initrd /guest.cpio --stats '
-             '--append "console=ttyS0 quiet panic=-1 cryptomgr.notests nokaslr mitigations=off"',
+             f'--append "{LEAN}"',
+    'shell': r"printf 'echo guest: $((6 * 7)) is typed\npoweroff -f\n' | "
+             'stage2 run --memory 512M --kernel /vmlinuz --initrd /guest.cpio '
+             f'--append "{LEAN} shell"',
 }
 
 
@@ -103,7 +107,9 @@ def plain_linux():
                    '/bin/busybox mount -t devtmpfs dev /dev\n'
                    'echo "guest: $(/bin/busybox uname -m) with $(/bin/busybox nproc) cpus, '
                    '$(/bin/busybox cat /proc/cmdline)"\n'
-                   '/bin/busybox poweroff -f\n')
+                   'export PATH=/bin; /bin/busybox --install -s /bin\n'
+                   'grep -q shell /proc/cmdline && exec setsid -c sh </dev/ttyS0 >/dev/ttyS0 2>&1\n'
+                   'poweroff -f\n')
     os.chmod(init, 0o755)
     cpio = os.path.join(scratch.name, 'guest.cpio')
     subprocess.run([os.path.join(TOP, 'guest-images/initramfs'), init, cpio], check=True)
@@ -254,6 +260,13 @@ def test_linux():
     assert code == 0, (code, out[-2000:], err)
     assert re.search(r'^guest: aarch64 with 2 cpus, console=ttyS0', out, re.MULTILINE), out[-2000:]
     assert re.search(r'MMIO \d+, unclaimed 0', err), err
+
+
+def test_linux_shell():
+    """its busybox shell reads what is typed, and its poweroff ends the VM"""
+    code, out, err = case(plain_linux(), 'shell')
+    assert code == 0, (code, out[-2000:], err)
+    assert 'guest: 42 is typed' in out, out[-2000:]
 
 
 if __name__ == '__main__':

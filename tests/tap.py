@@ -2,6 +2,7 @@
 """Tests that print TAP: functions named test_*, run in the order of their file."""
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -17,6 +18,7 @@ class Skip(Exception):
 
 def run(tests):
     """Run the test functions of a module's globals (or those named on the command line)."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that scratch folders are removed
     chosen = [(name, function) for name, function in tests.items()
               if name.startswith('test_') and (not sys.argv[1:] or name in sys.argv[1:])]
     failed = 0

@@ -16,8 +16,9 @@ class Board:
 
 
 # What a Debian kernel does at boot and a board can do without; together half of its time under
-# emulation: tests of the crypto code, keys for modules, guarding against the host's own programs.
-LEAN = ('cryptomgr.notests nokaslr mitigations=off '
+# emulation: tests of the crypto code, keys for modules, guarding against the host's own programs,
+# waiting for RCU, clearing memory twice.
+LEAN = ('cryptomgr.notests nokaslr mitigations=off rcupdate.rcu_expedited=1 init_on_alloc=0 '
         'initcall_blacklist=load_system_certificate_list')
 
 

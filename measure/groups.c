@@ -96,12 +96,19 @@ uint64_t row_hypercalls(const struct report_row *row)
 	return row->counted.hypercalls_share + row->counted.hypercalls_unshare;
 }
 
-static double percent(uint64_t part, uint64_t whole)
+/* Shown without decimals: what is not all must not look like all, nor something like nothing. */
+double percent(uint64_t part, uint64_t whole)
 {
+	double exact;
+
 	if (part >= whole) {
 		return whole == 0 ? 0 : 100;
 	}
-	return 100 * (double)part / (double)whole;
+	exact = 100 * (double)part / (double)whole;
+	if (exact > 99) {
+		return 99;
+	}
+	return part > 0 && exact < 1 ? 1 : exact;
 }
 
 double row_widened_percent(const struct report_row *row)

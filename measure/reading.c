@@ -21,9 +21,7 @@ static double ratio_to(const struct report_row *row, const struct report_row *ba
 
 static double satisfied_percent(const struct report_row *row)
 {
-	const struct report_counted *c = &row->counted;
-
-	return c->steps == 0 ? 0 : 100 * (double)c->requests_satisfied / (double)c->steps;
+	return percent(row->counted.requests_satisfied, row->counted.steps);
 }
 
 static void write_widen(FILE *out, const struct report_row *row, const struct report_row *base)

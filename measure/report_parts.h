@@ -59,6 +59,8 @@ const struct report_row *group_row(const struct groups *groups, size_t group, co
 				   const char *policy);
 
 uint64_t row_hypercalls(const struct report_row *row);
+/* For figures without decimals: 0 and 100 only for nothing and all. */
+double percent(uint64_t part, uint64_t whole);
 /* Per cent of the pages shared that nobody asked for; of the pages asked for that were refused. */
 double row_widened_percent(const struct report_row *row);
 double row_refused_percent(const struct report_row *row);

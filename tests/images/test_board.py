@@ -252,6 +252,13 @@ def test_sigkill():
     equal(os.listdir(scratch.name), before)
 
 
+def test_holder():
+    """a board holds a VM open, without which pKVM's host panics now and then under QEMU 7.2"""
+    need_board()
+    done = board('arm64-pkvm', '--', 'sh', '-c', 'usleep 500000; ls -l /proc/$(pidof holder)/fd')
+    assert b'anon_inode:kvm-vm' in done.stdout, (done.stdout, done.stderr)
+
+
 def test_reader_goes():
     """a reader that goes away ends the board as SIGPIPE would"""
     need_board()

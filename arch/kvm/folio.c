@@ -16,6 +16,7 @@
 
 #define KPF_COMPOUND_HEAD (UINT64_C(1) << 15) /* include/uapi/linux/kernel-page-flags.h */
 #define KPF_COMPOUND_TAIL (UINT64_C(1) << 16)
+#define KPF_ZERO_PAGE (UINT64_C(1) << 24)
 
 #define WINDOW 1024 /* entries read at a time */
 
@@ -55,6 +56,7 @@ static int entries_get(struct entries *entries, uint64_t index, uint64_t *value)
 struct folio {
 	uint64_t pfn;
 	uint8_t order;
+	bool zero; /* the kernel's page of zeros: whoever only reads gets it, nobody owns it */
 };
 
 /*
@@ -67,7 +69,7 @@ static int folio_find(struct entries *flags, uint64_t pfn, struct folio *out)
 	uint64_t head = pfn, count = 1, value;
 	int err = entries_get(flags, head, &value);
 
-	*out = (struct folio){.pfn = pfn, .order = 0};
+	*out = (struct folio){.pfn = pfn, .zero = !err && (value & KPF_ZERO_PAGE)};
 	while (!err && (value & KPF_COMPOUND_TAIL) && head > 0 && pfn - head < limit) {
 		err = entries_get(flags, --head, &value);
 	}
@@ -141,7 +143,7 @@ static int walk_pages(const struct ram *ram, struct entries *pagemap, struct ent
 			err = folio_find(flags, pfn, &folio);
 			known = true;
 		}
-		if (!err) {
+		if (!err && !folio.zero) {
 			err = append_page(list, s2_gpa(ram->gpa.val + offset), pfn, folio.order);
 		}
 		if (err) {

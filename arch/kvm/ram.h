@@ -54,7 +54,8 @@ int ram_populate(struct ram *ram);
 
 /*
  * Asks the kernel which folios lie behind the pages that are present and sets ram->run. Pages that are
- * not present are in no run. May be called again; the new answer replaces the old.
+ * not present, or were only read and are the kernel's page of zeros, are in no run. May be called again;
+ * the new answer replaces the old.
  * Needs CAP_SYS_ADMIN: pagemap hides frame numbers from others (Linux, Documentation/admin-guide/mm/
  * pagemap.rst). Returns 0; -EPERM without that; or -errno.
  */

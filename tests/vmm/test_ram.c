@@ -284,6 +284,24 @@ START_TEST(runs_sparse)
 }
 END_TEST
 
+/* Memory that was only read is the kernel's page of zeros: nobody's folio. */
+START_TEST(runs_zero_page)
+{
+	struct ram ram;
+
+	make(&ram, RAM_ANON, M2);
+	for (uint64_t i = 0; i < M2 / PAGE; i++) {
+		ck_assert_uint_eq(*(volatile uint8_t *)ram_hva(&ram, s2_gpa(RAM + i * PAGE)), 0);
+	}
+	*(uint8_t *)ram_hva(&ram, s2_gpa(RAM + 5 * PAGE)) = 1;
+	ck_assert_int_eq(ram_find_runs(&ram), 0);
+	ck_assert_uint_eq(ram.run_count, 1);
+	ck_assert_uint_eq(ram.run[0].gpa.val, RAM + 5 * PAGE);
+	ck_assert_uint_eq(ram.run[0].len, PAGE);
+	ram_fini(&ram);
+}
+END_TEST
+
 /* smaps counts the bytes that are mapped by whole PMDs: there the folio is at least that large. */
 START_TEST(thp_agrees)
 {
@@ -402,12 +420,13 @@ static void add_root_tests(TCase *tcase)
 
 	close(fd);
 	if (!is_root || fd < 0) {
-		skip("runs, frames_differ, runs_sparse, thp_agrees",
+		skip("runs, frames_differ, runs_sparse, runs_zero_page, thp_agrees",
 		     "frame numbers need root and /proc/kpageflags");
 		return;
 	}
 	tcase_add_loop_test(tcase, runs, 0, RAM_BACKING_COUNT);
 	tcase_add_test(tcase, frames_differ);
+	tcase_add_test(tcase, runs_zero_page);
 	tcase_add_loop_test(tcase, runs_sparse, 0, RAM_BACKING_COUNT);
 	if (thp_is_off()) {
 		skip("thp_agrees", "transparent huge pages are 'never' on this host");

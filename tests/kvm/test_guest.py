@@ -20,6 +20,7 @@ STAGE2 = os.path.join(TOP, 'build-arm64/cli/stage2')
 PAYLOAD = os.path.join(TOP, 'build-arm64/guest-images/payload/payload.img')
 TRACE = os.path.join(TOP, 'measure/traces/A_swiotlb_4096_1.csv')
 PAGE = '0x80400000'
+LEAN = 'console=ttyS0 quiet panic=-1 cryptomgr.notests nokaslr mitigations=off'
 
 scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 
@@ -47,8 +48,9 @@ PKVM = {
                  '--memory 256M --json /tmp/2.json',
     'measure-3': 'stage2 measure --payload /payload.img --workload ring,sparse --grain 64K '
                  '--policy exact --seed 2 --memory 64M --json /tmp/3.json',
+    'linux': 'stage2 run --protected --memory 512M --kernel /vmlinuz --initrd /guest.cpio --stats '
+             f'--append "{LEAN}"',
 }
-LEAN = 'console=ttyS0 quiet panic=-1 cryptomgr.notests nokaslr mitigations=off'
 LINUX = {
     'linux': 'stage2 run --memory 512M --cpus 2 --kernel /vmlinuz --initrd /guest.cpio --stats '
              f'--append "{LEAN}"',
@@ -92,14 +94,8 @@ def run_cases(board, cases, files):
 
 
 @functools.lru_cache(None)
-def pkvm():
-    need_board()
-    return run_cases('arm64-pkvm', PKVM, [f'{TRACE}:/trace.csv'])
-
-
-@functools.lru_cache(None)
-def plain_linux():
-    need_board()
+def linux():
+    """What a board needs to run Linux in a guest: kernel and initramfs, as --file takes them."""
     init = os.path.join(scratch.name, 'init')
     with open(init, 'w', encoding='utf-8') as file:
         file.write('#!/bin/busybox sh\n'
@@ -113,8 +109,19 @@ def plain_linux():
     os.chmod(init, 0o755)
     cpio = os.path.join(scratch.name, 'guest.cpio')
     subprocess.run([os.path.join(TOP, 'guest-images/initramfs'), init, cpio], check=True)
-    kernel = fetched('kernel-arm64')
-    return run_cases('arm64', LINUX, [f'{kernel}:/vmlinuz', f'{cpio}:/guest.cpio'])
+    return [f'{fetched("kernel-arm64")}:/vmlinuz', f'{cpio}:/guest.cpio']
+
+
+@functools.lru_cache(None)
+def pkvm():
+    need_board()
+    return run_cases('arm64-pkvm', PKVM, [f'{TRACE}:/trace.csv', *linux()])
+
+
+@functools.lru_cache(None)
+def plain():
+    need_board()
+    return run_cases('arm64', LINUX, linux())
 
 
 def case(out, name):
@@ -256,15 +263,23 @@ def test_measure_trace():
 
 def test_linux():
     """a stock Debian kernel boots to busybox under stage2 run, with two CPUs"""
-    code, out, err = case(plain_linux(), 'linux')
+    code, out, err = case(plain(), 'linux')
     assert code == 0, (code, out[-2000:], err)
     assert re.search(r'^guest: aarch64 with 2 cpus, console=ttyS0', out, re.MULTILINE), out[-2000:]
     assert re.search(r'MMIO \d+, unclaimed 0', err), err
 
 
+def test_protected_linux():
+    """the same kernel boots as a protected guest; thousands of pages are donated to it"""
+    code, out, err = case(pkvm(), 'linux')
+    assert code == 0, (code, out[-2000:], err)
+    assert re.search(r'^guest: aarch64 with 1 cpus, console=ttyS0', out, re.MULTILINE), out[-2000:]
+    assert int(re.search(r'donated to the guest (\d+) pages', err).group(1)) > 1000, err
+
+
 def test_linux_shell():
     """its busybox shell reads what is typed, and its poweroff ends the VM"""
-    code, out, err = case(plain_linux(), 'shell')
+    code, out, err = case(plain(), 'shell')
     assert code == 0, (code, out[-2000:], err)
     assert 'guest: 42 is typed' in out, out[-2000:]
 

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -29,14 +28,6 @@ struct row_run {
 	uint64_t donated_start; /* what the payload itself needed */
 	int code;		/* of an agent call that failed inside the back end */
 };
-
-static double now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static struct page_note *note_of(const struct row_run *run, s2_gpa_t gpa)
 {
@@ -235,7 +226,7 @@ int row_run(const struct row_input *input, struct report_row *row)
 					 .ram = input->ram,
 					 .console_out = STDERR_FILENO};
 	struct row_run *run = calloc(1, sizeof(*run));
-	const double start = now_seconds();
+	const double start = stats_now();
 	int code;
 
 	if (run) {
@@ -253,7 +244,7 @@ int row_run(const struct row_input *input, struct report_row *row)
 		code = run_guest(run);
 		vm_destroy(&run->vm);
 	}
-	row->timed.seconds = now_seconds() - start;
+	row->timed.seconds = stats_now() - start;
 	free(run->page);
 	free(run);
 	return code;

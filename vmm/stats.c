@@ -21,10 +21,15 @@ static double seconds(clockid_t clock)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+double stats_now(void)
+{
+	return seconds(CLOCK_MONOTONIC);
+}
+
 /* What the processor did for us before main() is exec and the C library's start. */
 void stats_start(void)
 {
-	process_start = seconds(CLOCK_MONOTONIC) - seconds(CLOCK_PROCESS_CPUTIME_ID);
+	process_start = stats_now() - seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 const char *stats_board(void)

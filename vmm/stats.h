@@ -8,6 +8,9 @@
 /* Name of the emulated board that this runs on, from the environment (STAGE2_BOARD); NULL on hardware. */
 const char *stats_board(void);
 
+/* Seconds on CLOCK_MONOTONIC. */
+double stats_now(void);
+
 /* To be called first thing in main(): when this process started. */
 void stats_start(void);
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
+#include "stats.h"
 #include "vm.h"
 
 static void guest_failed(struct vcpu *vcpu, const char *why)
@@ -86,20 +86,12 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
-static void note_first_run(struct vm *vm)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	vm->first_run = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 bool vcpu_run(struct vcpu *vcpu)
 {
 	int err;
 
 	if (vcpu->index == 0 && vcpu->exits == 0) {
-		note_first_run(vcpu->vm);
+		vcpu->vm->first_run = stats_now();
 	}
 	err = ioctl(vcpu->fd, KVM_RUN, 0) ? errno : 0;
 	vcpu->exits++;

@@ -15,6 +15,11 @@ const char *s2_strerror(enum s2_err err)
 		[S2_ERR_EXPOSE] = "would show the host what the guest did not offer",
 		[S2_ERR_NOMEM] = "out of memory",
 		[S2_ERR_BACKEND] = "the back end refused",
+		[S2_ERR_EXISTS] = "something else is mapped there already",
+		[S2_ERR_OVERLAP] = "the runs overlap or are out of order",
+		[S2_ERR_FORMAT] = "the page-table format cannot say this",
+		[S2_ERR_MIXED] = "the pages do not make one leaf",
+		[S2_ERR_ABSENT] = "nothing is mapped there",
 	};
 
 	return (unsigned)err < S2_ERR_COUNT ? text[err] : "unknown error";

@@ -3,12 +3,21 @@
 #ifndef STAGE2_INTERNAL_H
 #define STAGE2_INTERNAL_H
 
+#include <stage2/gather.h>
 #include <stage2/track.h>
 
 /* All that is asked of a C library; where there is none, there is no <string.h> either. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
+void *memmove(void *to, const void *from, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
+
+/* Adds to the space's events and clears. Any number of threads. */
+void s2_events_add(struct s2_space *s, struct s2_events *events);
+
+/* The locks of a range, of a space that has locks. */
+void s2_lock(const struct s2_space *s, struct s2_range range);
+void s2_unlock(const struct s2_space *s, struct s2_range range);
 
 /*
  * What is stored for a page: four bits. The first five are the states themselves; each code says

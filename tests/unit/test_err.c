@@ -20,7 +20,12 @@ START_TEST(numbers)
 	ck_assert_int_eq(S2_ERR_EXPOSE, 8);
 	ck_assert_int_eq(S2_ERR_NOMEM, 9);
 	ck_assert_int_eq(S2_ERR_BACKEND, 10);
-	ck_assert_int_eq(S2_ERR_COUNT, 11);
+	ck_assert_int_eq(S2_ERR_EXISTS, 11);
+	ck_assert_int_eq(S2_ERR_OVERLAP, 12);
+	ck_assert_int_eq(S2_ERR_FORMAT, 13);
+	ck_assert_int_eq(S2_ERR_MIXED, 14);
+	ck_assert_int_eq(S2_ERR_ABSENT, 15);
+	ck_assert_int_eq(S2_ERR_COUNT, 16);
 }
 END_TEST
 

@@ -29,6 +29,13 @@ enum s2_err {
 	S2_ERR_NOMEM = 9,    /* the environment's allocator had no memory */
 	S2_ERR_BACKEND = 10, /* the back end refused; the pages that it did convert are converted */
 
+	/* Page tables. */
+	S2_ERR_EXISTS = 11,  /* something else is mapped there already */
+	S2_ERR_OVERLAP = 12, /* the runs of one call overlap, or are not in order of gpa */
+	S2_ERR_FORMAT = 13,  /* the page-table format cannot say this */
+	S2_ERR_MIXED = 14,   /* not one leaf: holes, or unlike pages, or not contiguous */
+	S2_ERR_ABSENT = 15,  /* nothing is mapped there, or not with the right that is needed */
+
 	S2_ERR_COUNT
 };
 

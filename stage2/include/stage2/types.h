@@ -93,6 +93,30 @@ struct s2_run {
 /* 16 GiB with 4 KiB pages: no host that we know of allocates in larger units. */
 #define S2_FOLIO_ORDER_MAX 22
 
+/*
+ * What the guest may do with a page; a set. Which sets can be said depends on the format: no format
+ * has write without read, some have no execute without read, and most cannot tell the guest's
+ * kernel from its user programs (then both execute bits go together).
+ */
+#define S2_READ 1u
+#define S2_WRITE 2u
+#define S2_EXEC 4u	/* by the guest's kernel */
+#define S2_EXEC_USER 8u /* by the guest's user programs */
+#define S2_RW (S2_READ | S2_WRITE)
+#define S2_RX (S2_READ | S2_EXEC | S2_EXEC_USER)
+#define S2_RWX (S2_RW | S2_RX)
+#define S2_PROT_ALL S2_RWX
+
+/* What kind of memory is behind a page. Formats lack some; mapping those is S2_ERR_FORMAT. */
+enum s2_mem {
+	S2_MEM_NORMAL = 0, /* write-back cacheable RAM */
+	S2_MEM_NC = 1,	   /* not cached, may be gathered: write-combining */
+	S2_MEM_DEVICE = 2, /* not cached, in order */
+	S2_MEM_WT = 3,	   /* write-through */
+	S2_MEM_WP = 4,	   /* write-protected cache lines */
+	S2_MEM_COUNT
+};
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the engine uses of the library besides its public calls. Not for others. */
+#ifndef STAGE2_ENGINE_HOOKS_H
+#define STAGE2_ENGINE_HOOKS_H
+
+#include <stage2/gather.h>
+
+/* All that is asked of a C library; where there is none, there is no <string.h> either. */
+void *memset(void *to, int byte, size_t size);
+
+/* Before a run becomes visible: its folio is cleaned, if it is not marked clean. */
+void s2_map_prepare(const struct s2_space *s, const struct s2_run *run, unsigned prot,
+		    struct s2_gather *g);
+
+/* After it. */
+void s2_map_finish(const struct s2_space *s, const struct s2_run *run, unsigned prot);
+
+#endif

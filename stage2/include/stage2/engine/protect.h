@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Changing rights and marks of leaves, in place. */
+
+/* What becomes of a leaf. arg: the attributes of new rights, or a mark, on or off. */
+typedef uint64_t change_fn(const struct s2_space *s, uint64_t v, uint64_t arg, unsigned level);
+
+ENGINE_INLINE uint64_t change_rights(const struct s2_space *s, uint64_t v, uint64_t arg,
+				     unsigned level)
+{
+	return fmt_protect(s, v, arg, level);
+}
+
+ENGINE_INLINE uint64_t change_dirty(const struct s2_space *s, uint64_t v, uint64_t arg,
+				    unsigned level)
+{
+	return fmt_set_dirty(s, v, level, arg != 0);
+}
+
+ENGINE_INLINE uint64_t change_accessed(const struct s2_space *s, uint64_t v, uint64_t arg,
+				       unsigned level)
+{
+	return fmt_set_accessed(s, v, level, arg != 0);
+}
+
+/* One leaf. The machine may set marks meanwhile: those are kept. Returns whether it was changed. */
+ENGINE_INLINE bool change_item(const struct cursor *c, size_t index, unsigned level, uint64_t v,
+			       change_fn *change, uint64_t arg)
+{
+	uint64_t *item = cursor_item(c) + index;
+	uint64_t to = change(c->s, v, arg, level);
+
+	if (to == v) {
+		return false;
+	}
+	if (!fmt_purges() && !fmt_machine_writes(c->s, v, level)) {
+		item_store(item, to);
+		return true;
+	}
+	for (;;) {
+		struct s2_place place = cursor_place(c);
+
+		place.gpa.val += (uint64_t)index << fmt_lg2(level);
+		place.item = item;
+		place.index += (uint32_t)index;
+		if (change_leaf(c->s, &place, v, to)) {
+			return true;
+		}
+		v = item_load(item);
+		to = change(c->s, v, arg, level);
+		if (to == v) {
+			return true;
+		}
+	}
+}
+
+/* The leaves among the next count items. Stops at the first table; returns how many items. */
+ENGINE_INLINE size_t change_items(const struct cursor *c, struct s2_gather *g, unsigned level,
+				  size_t count, change_fn *change, uint64_t arg)
+{
+	const uint64_t *item = cursor_item(c);
+	struct hull hull = HULL_NONE;
+	size_t changed = 0;
+	size_t first = count;
+	size_t end = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		uint64_t v = item_load(&item[i]);
+
+		if (!fmt_is_leaf(v, level)) {
+			if (fmt_is_table(v, level)) {
+				break;
+			}
+		} else if (change_item(c, i, level, v, change, arg)) {
+			changed++;
+			first = i < first ? i : first;
+			end = i + 1;
+		}
+	}
+	if (changed > 0) {
+		g->events.written += changed;
+		hull_add(&hull, c->gpa + ((uint64_t)first << fmt_lg2(level)),
+			 c->gpa + (((uint64_t)end << fmt_lg2(level)) - 1));
+		if (!fmt_purges()) {
+			hull_owe(g, &hull, level);
+		}
+	}
+	return i;
+}
+
+/*
+ * Groups change as a whole or not at all. If the next count items begin inside one, returns how many
+ * to leave out; if they end inside one, *count becomes less, or, where it would be 0, all are left out.
+ */
+ENGINE_INLINE size_t group_overhang(const struct cursor *c, unsigned level, size_t *count)
+{
+	size_t index = item_index(c->s, c->gpa, level);
+	size_t into = index & (group_items(level) - 1);
+	size_t over = (index + *count) & (group_items(level) - 1);
+	const uint64_t *item = cursor_item(c);
+
+	if (!level_has_groups(c->s, level)) {
+		return 0;
+	}
+	if (into != 0 && fmt_is_group(item_load(item), level)) {
+		return group_items(level) - into < *count ? group_items(level) - into : *count;
+	}
+	if (over != 0 && fmt_is_group(item_load(item + *count - 1), level)) {
+		if (over >= *count) {
+			return *count;
+		}
+		*count -= over;
+	}
+	return 0;
+}
+
+ENGINE_INLINE size_t change_whole_items(const struct cursor *c, struct s2_gather *g, unsigned level,
+					change_fn *change, uint64_t arg)
+{
+	size_t count = cursor_whole_items(c);
+	size_t skip = group_overhang(c, level, &count);
+
+	return skip != 0 ? skip : change_items(c, g, level, count, change, arg);
+}
+
+/*
+ * All leaves that lie in the range; those that stick out are left alone. The budget ends it early.
+ */
+ENGINE_INLINE void change_range(struct cursor *c, struct s2_gather *g, change_fn *change,
+				uint64_t arg)
+{
+	for (;;) {
+		uint64_t v = item_load_whole(c->s, cursor_item(c), c->level);
+		bool more;
+
+		if (fmt_is_table(v, c->level)) {
+			if (!cursor_down(c, v)) {
+				return;
+			}
+			continue;
+		}
+		if (!cursor_is_whole(c)) {
+			more = cursor_next(c);
+		} else if (c->level == 0) {
+			more = cursor_skip(c, change_whole_items(c, g, 0, change, arg));
+		} else {
+			more = cursor_skip(c, change_whole_items(c, g, c->level, change, arg));
+		}
+		if (!more) {
+			return;
+		}
+	}
+}
+
+ENGINE_FUNCTION enum s2_err engine_protect(struct s2_space *s, struct s2_range range, uint64_t attr,
+					   struct s2_gather *g, struct s2_budget *budget)
+{
+	uint64_t last = s2_range_last(range).val;
+	enum s2_err err = cut_ends(s, g, range.start.val, last);
+	struct cursor c;
+
+	if (err != S2_OK) {
+		return err;
+	}
+	cursor_start(&c, s, range.start.val, last, budget);
+	change_range(&c, g, change_rights, attr);
+	if (budget != NULL) {
+		budget_stop(budget, &c);
+	}
+	return S2_OK;
+}

@@ -30,7 +30,7 @@
 #define XN_KERNEL (UINT64_C(1) << 53) /* the guest's kernel may not execute; needs XNX */
 #define XN_ALL (UINT64_C(2) << 53)
 #define XN_USER (UINT64_C(3) << 53) /* the guest's user programs may not; needs XNX */
-#define DIRTY BIT(56) /* one of the two bits that are reserved for software in every world */
+#define DIRTY BIT(56) /* not writable, but dirty; bits 57:56 are for software in every world */
 
 #define RIGHTS (S2AP_R | S2AP_W | DBM | XN)
 
@@ -211,8 +211,8 @@ static inline bool fmt_attr(const struct s2_space *s, unsigned prot, unsigned me
 	if ((prot & S2_RW) == S2_WRITE || !arm64_xn(s, prot, &xn) || !arm64_kind(s, mem, &kind)) {
 		return false;
 	}
-	*attr = kind | xn | AF | DIRTY | (prot & S2_READ ? S2AP_R : 0) |
-		(prot & S2_WRITE ? DBM | S2AP_W : 0);
+	*attr = kind | xn | AF | (prot & S2_READ ? S2AP_R : 0) |
+		(prot & S2_WRITE ? DBM | S2AP_W : DIRTY);
 	return true;
 }
 
@@ -300,10 +300,7 @@ static inline uint64_t fmt_set_dirty(const struct s2_space *s, uint64_t v, unsig
 	(void)s;
 	(void)level;
 	v &= ~(DIRTY | S2AP_W);
-	if (!on) {
-		return v;
-	}
-	return v | DIRTY | (v & DBM ? S2AP_W : 0);
+	return !on ? v : v & DBM ? v | S2AP_W : v | DIRTY;
 }
 
 /* D8.5.1, D8.5.2.1: the machine sets AF, and S2AP[1] where DBM is set. */
@@ -352,32 +349,25 @@ static inline void fmt_decode(const struct s2_space *s, uint64_t v, unsigned lev
 	out->dirty = fmt_is_dirty(s, v, level);
 }
 
-/* Said in the one way in which these functions say it, but for what the machine and nT change. */
+/* Said in the one way in which these functions say it; nT does not stay. */
 static inline bool arm64_leaf_valid(const struct s2_space *s, uint64_t v, unsigned level)
 {
-	struct s2_leaf leaf;
+	uint64_t within = BIT(fmt_lg2(level)) - 1;
 	uint64_t hpa = fmt_hpa(s, v, level, 0);
+	struct s2_leaf leaf;
 	uint64_t attr;
 	uint64_t same;
 
 	fmt_decode(s, v, level, &leaf);
 	if (leaf.prot == 0 || !fmt_attr(s, leaf.prot, leaf.mem, &attr) ||
-	    hpa > s->hpa_last - (BIT(fmt_lg2(level)) - 1) ||
-	    BIT(fmt_lg2(level)) - 1 > s->hpa_last ||
-	    (level == LEVEL_512G && !arm64_has(s, S2_ARM64_LPA2)) ||
+	    (hpa | within) > s->hpa_last || (level == LEVEL_512G && !arm64_has(s, S2_ARM64_LPA2)) ||
 	    (leaf.group && !arm64_has(s, S2_ARM64_CONT))) {
 		return false;
 	}
-	same = fmt_leaf(s, attr, hpa, level) | (leaf.group ? CONT : 0);
+	same = fmt_leaf(s, attr, hpa, level);
+	same = leaf.group ? fmt_group(same, level) : same;
 	same = fmt_set_accessed(s, same, level, leaf.accessed);
-	same = fmt_set_dirty(s, same, level, leaf.dirty);
-	if (arm64_has(s, S2_ARM64_HD) && (v & S2AP_W)) {
-		v |= DIRTY;
-	}
-	if (arm64_has(s, S2_ARM64_BBM1) && level > 0 && !leaf.group) {
-		v &= ~NT;
-	}
-	return v == same;
+	return v == fmt_set_dirty(s, same, level, leaf.dirty);
 }
 
 /* BBM1 is for single leaves: groups would need nT in each item, and single pages have none. */
@@ -432,9 +422,6 @@ static inline uint64_t fmt_fade(uint64_t v, unsigned level)
 
 static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned level)
 {
-	if (fmt_is_broken(v, level)) {
-		v = fmt_unbreak(v, level);
-	}
 	if (fmt_is_table(v, level)) {
 		uint64_t hpa = fmt_table_hpa(s, v, level);
 

@@ -332,9 +332,6 @@ static inline uint64_t fmt_fade(uint64_t v, unsigned level)
 
 static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned level)
 {
-	if (fmt_is_broken(v, level)) {
-		v = fmt_unbreak(v, level);
-	}
 	if (fmt_is_table(v, level)) {
 		uint64_t hpa = fmt_table_hpa(s, v, level);
 

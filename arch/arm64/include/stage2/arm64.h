@@ -30,8 +30,8 @@ extern "C" {
  *    the same pages. A device that may be executed may be fetched from at any time: do not.
  *  - Kinds: normal, NC, device (nGnRE). The guest may make NC and normal memory less cacheable by
  *    its stage 1, but not normal memory where S2_ARM64_FWB is in force.
- *  - Marks: accessed is the Access flag. Writable is DBM, writable and dirty also S2AP[1]; a
- *    software bit keeps dirty where the right to write is taken away. Without S2_ARM64_HA
+ *  - Marks: accessed is the Access flag. Writable is DBM, writable and dirty also S2AP[1];
+ *    where the right to write is taken away a software bit keeps dirty. Without S2_ARM64_HA
  *    (S2_ARM64_HD) the guest faults where the mark is not set: s2_touch().
  *
  * Live items are replaced by break-before-make (D8.17.1), unless S2_ARM64_BBM1 or _BBM2 are set.

@@ -2,8 +2,7 @@
 /* Making larger leaves out of smaller ones. */
 
 /* A leaf without what may differ between leaves that are alike: a single item, marked. */
-ENGINE_INLINE uint64_t leaf_plain(const struct s2_space *s, uint64_t v, uint64_t hpa,
-				  unsigned level)
+ENGINE_COLD uint64_t leaf_plain(const struct s2_space *s, uint64_t v, uint64_t hpa, unsigned level)
 {
 	v = fmt_move(s, v, level, hpa, level);
 	return fmt_set_dirty(s, fmt_set_accessed(s, v, level, true), level, true);

@@ -11,8 +11,8 @@ struct cursor {
 	uint64_t visits; /* tables that may still be visited; see struct s2_budget */
 };
 
-ENGINE_INLINE void cursor_start(struct cursor *c, const struct s2_space *s, uint64_t gpa,
-				uint64_t last, const struct s2_budget *budget)
+ENGINE_COLD void cursor_start(struct cursor *c, const struct s2_space *s, uint64_t gpa,
+			      uint64_t last, const struct s2_budget *budget)
 {
 	c->s = s;
 	c->gpa = gpa;
@@ -38,7 +38,7 @@ ENGINE_INLINE bool cursor_is_whole(const struct cursor *c)
 }
 
 /* How many items, from a whole one to the end of the table, are whole. */
-ENGINE_INLINE size_t cursor_whole_items(const struct cursor *c)
+ENGINE_COLD size_t cursor_whole_items(const struct cursor *c)
 {
 	uint64_t left = (c->last - c->gpa) >> fmt_lg2(c->level);
 	uint64_t in_table;
@@ -52,7 +52,7 @@ ENGINE_INLINE size_t cursor_whole_items(const struct cursor *c)
 }
 
 /* To the byte behind last, upwards where a table ends there. False: the range ends with it. */
-ENGINE_INLINE bool cursor_pass(struct cursor *c, uint64_t last)
+ENGINE_COLD bool cursor_pass(struct cursor *c, uint64_t last)
 {
 	if (last >= c->last) {
 		c->done = true;
@@ -77,7 +77,7 @@ ENGINE_INLINE bool cursor_skip(struct cursor *c, size_t count)
 }
 
 /* Into the table that the item points to. False: the budget is used up, and nothing is changed. */
-ENGINE_INLINE bool cursor_down(struct cursor *c, uint64_t v)
+ENGINE_COLD bool cursor_down(struct cursor *c, uint64_t v)
 {
 	if (c->visits == 0) {
 		return false;
@@ -95,8 +95,8 @@ ENGINE_INLINE void budget_stop(struct s2_budget *budget, const struct cursor *c)
 			       : s2_range(s2_gpa(c->gpa), c->last - c->gpa + 1);
 }
 
-ENGINE_INLINE struct s2_place place_of(const struct s2_space *s, uint64_t *table, uint64_t gpa,
-				       unsigned level)
+ENGINE_COLD struct s2_place place_of(const struct s2_space *s, uint64_t *table, uint64_t gpa,
+				     unsigned level)
 {
 	struct s2_place place = {
 		.gpa = s2_gpa(item_first(gpa, level)),
@@ -129,7 +129,7 @@ ENGINE_INLINE struct s2_flush flush_of(enum s2_flush_kind kind, uint64_t gpa, ui
 }
 
 /* Leaves of this level, or of a group of them, are owed a flush. */
-ENGINE_INLINE void owe_leaves(struct s2_gather *g, uint64_t gpa, uint64_t last, unsigned level)
+ENGINE_COLD void owe_leaves(struct s2_gather *g, uint64_t gpa, uint64_t last, unsigned level)
 {
 	struct s2_flush flush = flush_of(S2_FLUSH_LEAF, gpa, last, fmt_lg2(level), level);
 
@@ -137,7 +137,7 @@ ENGINE_INLINE void owe_leaves(struct s2_gather *g, uint64_t gpa, uint64_t last, 
 }
 
 /* So is a table and all that it led to. */
-ENGINE_INLINE void owe_walk(struct s2_gather *g, uint64_t gpa, uint64_t last)
+ENGINE_COLD void owe_walk(struct s2_gather *g, uint64_t gpa, uint64_t last)
 {
 	struct s2_flush flush = flush_of(S2_FLUSH_WALK, gpa, last, fmt_lg2(0), S2_LEVEL_ANY);
 

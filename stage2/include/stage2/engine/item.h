@@ -3,6 +3,8 @@
 
 #define ENGINE_INLINE static inline __attribute__((always_inline, unused))
 #define ENGINE_FUNCTION static __attribute__((unused))
+/* Once in the code, however many callers. */
+#define ENGINE_COLD static __attribute__((noinline, unused))
 
 /* Loops over the levels are unrolled, so that shifts and masks are constants. */
 #ifdef __clang__

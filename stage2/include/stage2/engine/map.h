@@ -202,19 +202,30 @@ ENGINE_INLINE void leaves_write(const struct mapping *m, uint64_t *item, unsigne
 			leaf += members * step;
 		}
 	}
-	if (live) {
+	if (live || count < level_items(level)) {
 		items_store(item, count, leaf, step);
 	} else {
-		items_fill(item, count, leaf, step);
+		items_fill(item, level_items(level), leaf, step);
 	}
 }
 
-/* A table all of whose items are leaves of the run. */
-ENGINE_INLINE void table_fill_leaves(const struct mapping *m, uint64_t *table, unsigned level,
-				     uint64_t gpa)
+/* The three ways in which that is compiled: fast for pages, small for the rest. */
+ENGINE_COLD void leaves_store_pages(const struct mapping *m, uint64_t *item, size_t count,
+				    uint64_t gpa)
 {
-	leaves_write(m, table, level, level_items(level), gpa, false);
-	table_clear_tail(table, level);
+	leaves_write(m, item, 0, count, gpa, true);
+}
+
+ENGINE_COLD void leaves_fill_pages(const struct mapping *m, uint64_t *table, uint64_t gpa)
+{
+	leaves_write(m, table, 0, level_items(0), gpa, false);
+	table_clear_tail(table, 0);
+}
+
+ENGINE_COLD void leaves_store(const struct mapping *m, uint64_t *item, unsigned level, size_t count,
+			      uint64_t gpa)
+{
+	leaves_write(m, item, level, count, gpa, true);
 }
 
 /*
@@ -239,7 +250,7 @@ ENGINE_INLINE void map_link(struct cursor *c, struct s2_gather *g, uint64_t *tab
 }
 
 /* Nothing is there, and it is not for a leaf of this level. True: the item is done with. */
-ENGINE_INLINE bool map_none(const struct mapping *m, struct cursor *c, struct s2_gather *g)
+ENGINE_COLD bool map_none(const struct mapping *m, struct cursor *c, struct s2_gather *g)
 {
 	unsigned below = c->level - 1;
 	uint64_t *table = table_take(g, below);
@@ -247,9 +258,10 @@ ENGINE_INLINE bool map_none(const struct mapping *m, struct cursor *c, struct s2
 
 	if (whole && mapping_fits(m, below)) {
 		if (below == 0) {
-			table_fill_leaves(m, table, 0, c->gpa);
+			leaves_fill_pages(m, table, c->gpa);
 		} else {
-			table_fill_leaves(m, table, below, c->gpa);
+			leaves_store(m, table, below, level_items(below), c->gpa);
+			table_clear_tail(table, below);
 		}
 		g->events.written += level_items(below);
 		map_link(c, g, table, true);
@@ -295,16 +307,16 @@ ENGINE_FUNCTION bool map_over(const struct mapping *m, struct cursor *c, struct 
 }
 
 /* Whole items of a level that can have leaves of the run. False: the range ends with them. */
-ENGINE_INLINE bool map_leaves(const struct mapping *m, struct cursor *c, struct s2_gather *g,
-			      size_t none)
+ENGINE_COLD bool map_leaves(const struct mapping *m, struct cursor *c, struct s2_gather *g,
+			    size_t none)
 {
 	unsigned level = c->level;
 	uint64_t gpa = c->gpa;
 
 	if (level == 0) {
-		leaves_write(m, cursor_item(c), 0, none, gpa, true);
+		leaves_store_pages(m, cursor_item(c), none, gpa);
 	} else {
-		leaves_write(m, cursor_item(c), level, none, gpa, true);
+		leaves_store(m, cursor_item(c), level, none, gpa);
 	}
 	g->events.written += none;
 	if (fmt_flush_on_map(m->s)) {
@@ -313,7 +325,7 @@ ENGINE_INLINE bool map_leaves(const struct mapping *m, struct cursor *c, struct 
 	return cursor_skip(c, none);
 }
 
-ENGINE_FUNCTION void map_commit(const struct mapping *m, struct s2_gather *g)
+ENGINE_COLD void map_commit(const struct mapping *m, struct s2_gather *g)
 {
 	struct cursor c;
 	bool more = true;
@@ -374,7 +386,11 @@ ENGINE_INLINE bool map_in_table(const struct mapping *m, struct s2_gather *g)
 	if (items_none(item, 0, count) != count) {
 		return false;
 	}
-	leaves_write(m, item, 0, count, m->gpa, true);
+	if (count < group_items(0) || fmt_group_lg2(0) == 0) {
+		items_store(item, count, fmt_leaf(s, m->attr, m->gpa + m->offset, 0), fmt_step(0));
+	} else {
+		leaves_store_pages(m, item, count, m->gpa);
+	}
 	g->events.written += count;
 	if (fmt_flush_on_map(s)) {
 		owe_leaves(g, m->gpa, m->last, 0);
@@ -383,8 +399,8 @@ ENGINE_INLINE bool map_in_table(const struct mapping *m, struct s2_gather *g)
 }
 
 /* The part of a run that lies in [first, last]. False: there is none. */
-ENGINE_INLINE bool run_part(const struct s2_run *run, uint64_t first, uint64_t last,
-			    struct s2_run *part)
+ENGINE_COLD bool run_part(const struct s2_run *run, uint64_t first, uint64_t last,
+			  struct s2_run *part)
 {
 	uint64_t start = run->gpa.val > first ? run->gpa.val : first;
 	uint64_t run_last = run->gpa.val + (run->len - 1);
@@ -438,9 +454,9 @@ ENGINE_FUNCTION enum s2_err map_try_all(const struct s2_space *s, const struct s
 	return S2_OK;
 }
 
-ENGINE_FUNCTION enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs,
-				     size_t run_count, unsigned prot, uint64_t attr,
-				     struct s2_gather *g, struct s2_budget *budget)
+ENGINE_COLD enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs, size_t run_count,
+				 unsigned prot, uint64_t attr, struct s2_gather *g,
+				 struct s2_budget *budget)
 {
 	struct need need = {.counted = {0}};
 	uint64_t first = budget != NULL && budget->rest.len != 0 ? budget->rest.start.val : 0;

@@ -8,7 +8,7 @@ struct entry {
 	uint64_t last;
 };
 
-ENGINE_INLINE struct entry entry_of(const struct cursor *c, uint64_t v)
+ENGINE_COLD struct entry entry_of(const struct cursor *c, uint64_t v)
 {
 	struct entry entry = {.c = c};
 
@@ -54,7 +54,7 @@ ENGINE_FUNCTION uint64_t entry_change(const struct entry *entry, uint64_t joined
 	return joined;
 }
 
-ENGINE_INLINE uint64_t entry_marks(const struct entry *entry, uint64_t joined)
+ENGINE_COLD uint64_t entry_marks(const struct entry *entry, uint64_t joined)
 {
 	for (size_t i = 0; i < entry->items.count; i++) {
 		uint64_t v = item_load(&entry->items.item[i]);
@@ -66,7 +66,7 @@ ENGINE_INLINE uint64_t entry_marks(const struct entry *entry, uint64_t joined)
 	return joined;
 }
 
-ENGINE_INLINE void owe_entry(struct s2_gather *g, const struct entry *entry)
+ENGINE_COLD void owe_entry(struct s2_gather *g, const struct entry *entry)
 {
 	g->events.written += entry->items.count;
 	if (!fmt_purges()) {
@@ -141,7 +141,7 @@ ENGINE_FUNCTION void engine_dirty_mark(struct s2_space *s, struct s2_range range
 	struct cursor c;
 
 	cursor_start(&c, s, range.start.val, s2_range_last(range).val, budget);
-	change_range(&c, g, change_dirty, dirty);
+	change_range(&c, g, change_dirty, dirty, false);
 	if (budget != NULL) {
 		budget_stop(budget, &c);
 	}

@@ -92,7 +92,7 @@ ENGINE_INLINE size_t change_items(const struct cursor *c, struct s2_gather *g, u
  * Groups change as a whole or not at all. If the next count items begin inside one, returns how many
  * to leave out; if they end inside one, *count becomes less, or, where it would be 0, all are left out.
  */
-ENGINE_INLINE size_t group_overhang(const struct cursor *c, unsigned level, size_t *count)
+ENGINE_COLD size_t group_overhang(const struct cursor *c, unsigned level, size_t *count)
 {
 	size_t index = item_index(c->s, c->gpa, level);
 	size_t into = index & (group_items(level) - 1);
@@ -125,9 +125,10 @@ ENGINE_INLINE size_t change_whole_items(const struct cursor *c, struct s2_gather
 
 /*
  * All leaves that lie in the range; those that stick out are left alone. The budget ends it early.
+ * fast: with code of its own for pages.
  */
 ENGINE_INLINE void change_range(struct cursor *c, struct s2_gather *g, change_fn *change,
-				uint64_t arg)
+				uint64_t arg, bool fast)
 {
 	for (;;) {
 		uint64_t v = item_load_whole(c->s, cursor_item(c), c->level);
@@ -141,7 +142,7 @@ ENGINE_INLINE void change_range(struct cursor *c, struct s2_gather *g, change_fn
 		}
 		if (!cursor_is_whole(c)) {
 			more = cursor_next(c);
-		} else if (c->level == 0) {
+		} else if (fast && c->level == 0) {
 			more = cursor_skip(c, change_whole_items(c, g, 0, change, arg));
 		} else {
 			more = cursor_skip(c, change_whole_items(c, g, c->level, change, arg));
@@ -163,7 +164,7 @@ ENGINE_FUNCTION enum s2_err engine_protect(struct s2_space *s, struct s2_range r
 		return err;
 	}
 	cursor_start(&c, s, range.start.val, last, budget);
-	change_range(&c, g, change_rights, attr);
+	change_range(&c, g, change_rights, attr, true);
 	if (budget != NULL) {
 		budget_stop(budget, &c);
 	}

@@ -10,8 +10,8 @@ ENGINE_INLINE uint64_t item_peek(const uint64_t *item, unsigned level)
 }
 
 /* Where the walk for an address ends: at a leaf or at nothing. */
-ENGINE_INLINE uint64_t walk_peek(const struct s2_space *s, uint64_t gpa, uint64_t **table,
-				 unsigned *level)
+ENGINE_COLD uint64_t walk_peek(const struct s2_space *s, uint64_t gpa, uint64_t **table,
+			       unsigned *level)
 {
 	uint64_t v;
 
@@ -141,12 +141,4 @@ ENGINE_FUNCTION bool engine_visit(const struct s2_space *s,
 				  bool (*visit)(void *, const struct s2_item *), void *cookie)
 {
 	return visit_table(s, s->root, s->top, 0, visit, cookie);
-}
-
-ENGINE_FUNCTION bool item_is_valid(const struct s2_space *s, uint64_t v, unsigned level)
-{
-	if (fmt_is_table(v, level) || fmt_is_leaf(v, level)) {
-		return fmt_valid(s, v, level);
-	}
-	return v == fmt_none(level);
 }

@@ -79,8 +79,8 @@ struct group {
 	unsigned level;
 };
 
-ENGINE_INLINE struct group group_around(const struct s2_space *s, uint64_t *table, uint64_t gpa,
-					unsigned level)
+ENGINE_COLD struct group group_around(const struct s2_space *s, uint64_t *table, uint64_t gpa,
+				      unsigned level)
 {
 	size_t count = group_items(level);
 	struct group group = {
@@ -99,8 +99,8 @@ ENGINE_INLINE uint64_t group_last(const struct group *group)
 }
 
 /* The marks of v and of another item of its entry: machines may set them in any of the items. */
-ENGINE_INLINE uint64_t marks_join(const struct s2_space *s, uint64_t v, uint64_t other,
-				  unsigned level)
+ENGINE_COLD uint64_t marks_join(const struct s2_space *s, uint64_t v, uint64_t other,
+				unsigned level)
 {
 	if (fmt_is_accessed(s, other, level) && !fmt_is_accessed(s, v, level)) {
 		v = fmt_set_accessed(s, v, level, true);

@@ -30,7 +30,7 @@ ENGINE_INLINE void hull_owe(struct s2_gather *g, const struct hull *hull, unsign
 }
 
 /* Takes the table out that the item points to; all that it translates is in the range. */
-ENGINE_FUNCTION void unlink_table(const struct cursor *c, struct s2_gather *g, uint64_t v)
+ENGINE_COLD void unlink_table(const struct cursor *c, struct s2_gather *g, uint64_t v)
 {
 	if (fmt_purges()) {
 		struct s2_place place = cursor_place(c);
@@ -120,8 +120,6 @@ ENGINE_FUNCTION enum s2_err engine_unmap(struct s2_space *s, struct s2_range ran
 			c.visits--;
 			unlink_table(&c, g, v);
 			more = cursor_next(&c);
-		} else if (c.level == 0) {
-			more = cursor_skip(&c, unmap_items(&c, g, 0, cursor_whole_items(&c)));
 		} else {
 			more = cursor_skip(&c, unmap_items(&c, g, c.level, cursor_whole_items(&c)));
 		}

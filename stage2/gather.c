@@ -57,22 +57,37 @@ static void flush_remove(struct s2_gather *g, unsigned at)
 	memmove(&g->flush[at], &g->flush[at + 1], (g->flush_count - at) * sizeof(g->flush[0]));
 }
 
-/* Makes the two neighbours one that have the smallest gap between them. */
-static void flush_squeeze(struct s2_gather *g)
+/*
+ * No room for one more, which belongs at this place: of all of them, the two neighbours become one
+ * that have the smallest gap between them.
+ */
+static void flush_squeeze(struct s2_gather *g, const struct s2_flush *flush, unsigned at)
 {
+	const struct s2_flush *list[S2_GATHER_RANGES + 1];
 	uint64_t best = UINT64_MAX;
-	unsigned at = 0;
+	unsigned nearest = 0;
 
-	for (unsigned i = 0; i + 1 < g->flush_count; i++) {
-		uint64_t gap = g->flush[i + 1].range.start.val - flush_last(&g->flush[i]);
+	for (unsigned i = 0; i <= S2_GATHER_RANGES; i++) {
+		list[i] = i == at ? flush : &g->flush[i < at ? i : i - 1];
+	}
+	for (unsigned i = 0; i < S2_GATHER_RANGES; i++) {
+		uint64_t gap = list[i + 1]->range.start.val - flush_last(list[i]);
 
 		if (gap < best) {
 			best = gap;
-			at = i;
+			nearest = i;
 		}
 	}
-	flush_join(&g->flush[at], &g->flush[at + 1]);
-	flush_remove(g, at + 1);
+	if (nearest == at) {
+		flush_join(&g->flush[at], flush);
+	} else if (nearest + 1 == at) {
+		flush_join(&g->flush[at - 1], flush);
+	} else {
+		nearest -= nearest > at;
+		flush_join(&g->flush[nearest], &g->flush[nearest + 1]);
+		flush_remove(g, nearest + 1);
+		s2_gather_add(g, flush); /* there is room now: once */
+	}
 }
 
 void s2_gather_add(struct s2_gather *g, const struct s2_flush *flush)
@@ -87,12 +102,10 @@ void s2_gather_add(struct s2_gather *g, const struct s2_flush *flush)
 		flush_join(&g->flush[at], flush);
 	} else if (at < g->flush_count && flush_touches(&g->flush[at], flush)) {
 		flush_join(&g->flush[at], flush);
+	} else if (g->flush_count == S2_GATHER_RANGES) {
+		flush_squeeze(g, flush, at);
+		return;
 	} else {
-		if (g->flush_count == S2_GATHER_RANGES) {
-			flush_squeeze(g);
-			s2_gather_add(g, flush); /* there is room now: once */
-			return;
-		}
 		memmove(&g->flush[at + 1], &g->flush[at],
 			(g->flush_count - at) * sizeof(g->flush[0]));
 		g->flush[at] = *flush;

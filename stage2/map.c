@@ -23,7 +23,8 @@ static enum s2_err check_attr(const struct s2_space *s, unsigned prot, unsigned 
 	if (prot == 0 || (prot & ~S2_PROT_ALL) != 0 || mem >= S2_MEM_COUNT) {
 		return S2_ERR_INVAL;
 	}
-	return s->fmt->attr(s, prot, mem, attr) ? S2_OK : S2_ERR_FORMAT;
+	*attr = s->attr[mem][prot];
+	return *attr != 0 ? S2_OK : S2_ERR_FORMAT;
 }
 
 static enum s2_err check_run(const struct s2_space *s, const struct s2_run *run)
@@ -55,8 +56,9 @@ static enum s2_err check_runs(const struct s2_space *s, const struct s2_run *run
 	return S2_OK;
 }
 
-enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
-		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
+static enum s2_err map_all(struct s2_space *s, const struct s2_run *runs, size_t run_count,
+			   unsigned prot, enum s2_mem mem, struct s2_gather *g,
+			   struct s2_budget *budget)
 {
 	enum s2_err err = check_runs(s, runs, run_count);
 	struct s2_range range;
@@ -74,6 +76,16 @@ enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_cou
 	err = s->fmt->map(s, runs, run_count, prot, attr, g, budget);
 	s2_unlock(s, range);
 	return err;
+}
+
+enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
+		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
+{
+	if (run_count == 1 && s->is_quiet && budget == NULL &&
+	    s->fmt->map_small(s, runs, prot, mem, g)) {
+		return S2_OK;
+	}
+	return map_all(s, runs, run_count, prot, mem, g, budget);
 }
 
 struct s2_table_count s2_tables_bound(const struct s2_space *s, const struct s2_run *runs,

@@ -24,6 +24,20 @@ static void choose_leaves(struct s2_space *s, uint64_t wanted)
 	}
 }
 
+/* All that the format can say of rights and kinds, so that no call has to work it out. */
+static void fill_attr(struct s2_space *s)
+{
+	for (unsigned mem = 0; mem < S2_MEM_COUNT; mem++) {
+		for (unsigned prot = 1; prot <= S2_PROT_ALL; prot++) {
+			uint64_t attr;
+
+			if (s->fmt->attr(s, prot, mem, &attr)) {
+				s->attr[mem][prot] = attr;
+			}
+		}
+	}
+}
+
 static enum s2_err check_config(const struct s2_config *config)
 {
 	if (config->fmt == NULL || config->tables.alloc == NULL || config->tables.free == NULL ||
@@ -58,8 +72,9 @@ enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *config)
 	}
 	s->top_lg2 = (uint8_t)s->fmt->lg2(s->top);
 	choose_leaves(s, config->leaf_sizes);
-	s->has_hooks = config->mmu->clean != NULL || config->mmu->invalidate_code != NULL ||
-		       config->mmu->mapped != NULL;
+	fill_attr(s);
+	s->is_quiet = config->mmu->clean == NULL && config->mmu->invalidate_code == NULL &&
+		      config->mmu->mapped == NULL && config->lock == NULL;
 	root = config->tables.alloc(config->tables.cookie, s->root_size);
 	if (root == NULL) {
 		return S2_ERR_NOMEM;

@@ -239,6 +239,12 @@ static inline uint64_t fmt_group_step(unsigned level)
 	return fmt_step(level);
 }
 
+/* Less than all: below it is nT, above it what LPA2 adds. */
+static inline uint64_t fmt_hpa_bits(unsigned level)
+{
+	return HPA_48 & ~(BIT(fmt_lg2(level)) - 1);
+}
+
 static inline bool fmt_is_group(uint64_t v, unsigned level)
 {
 	return level < LEVEL_512G && (v & CONT);

@@ -245,6 +245,11 @@ static inline uint64_t fmt_group_step(unsigned level)
 	return level == 1 ? BIT(POS_SHIFT) : 0;
 }
 
+static inline uint64_t fmt_hpa_bits(unsigned level)
+{
+	return mock_frame_mask(level);
+}
+
 static inline bool fmt_is_group(uint64_t v, unsigned level)
 {
 	return v & mock_g(level);

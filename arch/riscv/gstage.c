@@ -173,6 +173,12 @@ static inline uint64_t fmt_group_step(unsigned level)
 	return 0;
 }
 
+static inline uint64_t fmt_hpa_bits(unsigned level)
+{
+	(void)level;
+	return PTE_PPN;
+}
+
 static inline bool fmt_is_group(uint64_t v, unsigned level)
 {
 	return level == 0 && (v & PTE_N);

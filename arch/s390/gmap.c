@@ -255,6 +255,11 @@ static inline void fmt_decode(const struct s2_space *s, uint64_t v, unsigned lev
 	out->dirty = fmt_is_dirty(s, v, level);
 }
 
+static inline uint64_t fmt_hpa_bits(unsigned level)
+{
+	return ~((UINT64_C(1) << fmt_lg2(level)) - 1);
+}
+
 static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned level)
 {
 	uint64_t hpa = fmt_hpa(s, v, level, 0);

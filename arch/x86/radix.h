@@ -125,6 +125,12 @@ static inline uint64_t fmt_group_step(unsigned level)
 	return 0;
 }
 
+/* Bit 12 of a large leaf is not address. */
+static inline uint64_t fmt_hpa_bits(unsigned level)
+{
+	return X86_HPA & ~((UINT64_C(1) << fmt_lg2(level)) - 1);
+}
+
 static inline bool fmt_is_group(uint64_t v, unsigned level)
 {
 	(void)v;

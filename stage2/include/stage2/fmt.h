@@ -47,7 +47,7 @@
  *	uint64_t fmt_table_hpa(const struct s2_space *s, uint64_t v, unsigned level)
  *
  * Leaves. fmt_attr says rights and kind as bits of an item, accessed and dirty; false if that cannot
- * be said. prot and mem are known to be in their enums and prot not 0.
+ * be said. prot and mem are known to be in their enums and prot not 0; *attr does not become 0.
  *
  *	bool fmt_attr(const struct s2_space *s, unsigned prot, unsigned mem, uint64_t *attr)
  *	uint64_t fmt_leaf(const struct s2_space *s, uint64_t attr, uint64_t hpa, unsigned level)
@@ -57,6 +57,8 @@
  *							of a group to the group's first item
  *	uint64_t fmt_group_step(unsigned level)		from an item of a group to the next
  *	bool fmt_is_group(uint64_t v, unsigned level)
+ *	uint64_t fmt_hpa_bits(unsigned level)		bits of a leaf that hold its address and nothing
+ *							else, in a leaf of any kind; not all need be told
  *	uint64_t fmt_hpa(const struct s2_space *s, uint64_t v, unsigned level, uint64_t gpa)
  *							what the first byte of this item becomes; gpa
  *							is that byte's address
@@ -155,6 +157,8 @@ struct s2_fmt {
 	enum s2_err (*map)(struct s2_space *s, const struct s2_run *runs, size_t run_count,
 			   unsigned prot, uint64_t attr, struct s2_gather *g,
 			   struct s2_budget *budget);
+	bool (*map_small)(struct s2_space *s, const struct s2_run *run, unsigned prot, unsigned mem,
+			  struct s2_gather *g); /* arguments not checked; no locks */
 	enum s2_err (*unmap)(struct s2_space *s, struct s2_range range, struct s2_gather *g,
 			     struct s2_budget *budget);
 	void (*trim)(struct s2_space *s, struct s2_range range, struct s2_gather *g,

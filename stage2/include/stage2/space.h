@@ -105,14 +105,15 @@ struct s2_space {
 	const struct s2_fmt *fmt;
 	struct s2_config config;
 	uint64_t *root;
-	uint64_t last;			  /* of the guest-physical address space */
-	uint64_t hpa_last;		  /* of the host-physical address space */
-	uint8_t leaf_kinds[S2_LEVEL_MAX]; /* S2_KIND_..., a set for each level */
-	uint64_t fmt_data[4];		  /* the format's own */
-	uint8_t top;			  /* level of the root */
-	uint8_t top_lg2;		  /* of what its items translate */
-	bool has_hooks;			  /* the back end wants to know of each run */
-	size_t root_size;		  /* bytes */
+	uint64_t last;				      /* of the guest-physical address space */
+	uint64_t hpa_last;			      /* of the host-physical address space */
+	uint8_t leaf_kinds[S2_LEVEL_MAX];	      /* S2_KIND_..., a set for each level */
+	uint64_t attr[S2_MEM_COUNT][S2_PROT_ALL + 1]; /* 0: the format cannot say it */
+	uint64_t fmt_data[4];			      /* the format's own */
+	uint8_t top;				      /* level of the root */
+	uint8_t top_lg2;			      /* of what its items translate */
+	bool is_quiet;				      /* no locks, and mapping a run calls nobody */
+	size_t root_size;			      /* bytes */
 	/* Written by syncs: apart from what hot paths read. */
 	struct s2_events events __attribute__((aligned(128)));
 };

@@ -34,6 +34,9 @@ extern "C" {
  *    guest's page tables for writes (SDM 29.3.3.2). Without it there is no accessed, and a leaf
  *    that is writable but not dirty is read-only for the processor; bits that it ignores hold the
  *    truth.
+ *  - Sizes: where IA32_ARCH_CAPABILITIES bit 6 (IF_PSCHANGE_MC_NO) is 0, a processor may stop with
+ *    a machine check if the size of a leaf changes that the guest executes from. There, executable
+ *    memory takes leaves of 4 KiB only (leaf_sizes, s2_split()).
  */
 extern const struct s2_fmt s2_fmt_ept;
 

@@ -71,6 +71,7 @@ const struct s2_fmt FMT_SYMBOL = {
 	.retire = engine_retire,
 	.bound = engine_bound,
 	.map = engine_map,
+	.map_small = engine_map_small,
 	.unmap = engine_unmap,
 	.trim = engine_trim,
 	.protect = engine_protect,

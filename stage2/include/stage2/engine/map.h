@@ -353,51 +353,6 @@ ENGINE_COLD void map_commit(const struct mapping *m, struct s2_gather *g)
 	}
 }
 
-/*
- * The common small case: the run lies in one leaf table that is there, and all its items are free.
- * False: not that case; nothing is changed.
- */
-ENGINE_INLINE bool map_in_table(const struct mapping *m, struct s2_gather *g)
-{
-	const struct s2_space *s = m->s;
-	uint64_t *table = s->root;
-	uint64_t v = item_load(&table[item_index(s, m->gpa, s->top)]);
-	size_t count = (size_t)((m->last - m->gpa) >> fmt_lg2(0)) + 1;
-	uint64_t *item;
-
-	if (s->top == 0 || item_last(m->gpa, 1) < m->last || count == level_items(0)) {
-		return false;
-	}
-	ENGINE_UNROLL
-	for (unsigned level = FMT_LEVELS - 1; level > 0; level--) {
-		if (level > s->top) {
-			continue;
-		}
-		if (!fmt_is_table(v, level)) {
-			return false;
-		}
-		table = item_table(s, v, level);
-		if (level > 1) {
-			v = item_load(&table[(m->gpa >> fmt_lg2(level - 1)) &
-					     (level_items(level - 1) - 1)]);
-		}
-	}
-	item = &table[(m->gpa >> fmt_lg2(0)) & (level_items(0) - 1)];
-	if (items_none(item, 0, count) != count) {
-		return false;
-	}
-	if (count < group_items(0) || fmt_group_lg2(0) == 0) {
-		items_store(item, count, fmt_leaf(s, m->attr, m->gpa + m->offset, 0), fmt_step(0));
-	} else {
-		leaves_store_pages(m, item, count, m->gpa);
-	}
-	g->events.written += count;
-	if (fmt_flush_on_map(s)) {
-		owe_leaves(g, m->gpa, m->last, 0);
-	}
-	return true;
-}
-
 /* The part of a run that lies in [first, last]. False: there is none. */
 ENGINE_COLD bool run_part(const struct s2_run *run, uint64_t first, uint64_t last,
 			  struct s2_run *part)
@@ -454,9 +409,9 @@ ENGINE_FUNCTION enum s2_err map_try_all(const struct s2_space *s, const struct s
 	return S2_OK;
 }
 
-ENGINE_COLD enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs, size_t run_count,
-				 unsigned prot, uint64_t attr, struct s2_gather *g,
-				 struct s2_budget *budget)
+ENGINE_FUNCTION enum s2_err engine_map(struct s2_space *s, const struct s2_run *runs,
+				       size_t run_count, unsigned prot, uint64_t attr,
+				       struct s2_gather *g, struct s2_budget *budget)
 {
 	struct need need = {.counted = {0}};
 	uint64_t first = budget != NULL && budget->rest.len != 0 ? budget->rest.start.val : 0;
@@ -488,17 +443,62 @@ ENGINE_COLD enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs, 
 	return S2_OK;
 }
 
-ENGINE_FUNCTION enum s2_err engine_map(struct s2_space *s, const struct s2_run *runs,
-				       size_t run_count, unsigned prot, uint64_t attr,
-				       struct s2_gather *g, struct s2_budget *budget)
+/*
+ * The common small case, all of it in one function: one run that is well formed, in a leaf table that
+ * is there, where nothing is mapped, and nobody wants to know. False: not that case, or not well formed;
+ * nothing is changed. What is checked here is what s2_map() checks.
+ */
+ENGINE_FUNCTION bool engine_map_small(struct s2_space *s, const struct s2_run *run, unsigned prot,
+				      unsigned mem, struct s2_gather *g)
 {
-	struct mapping m = mapping_of(s, &runs[0], attr);
+	uint64_t gpa = run->gpa.val;
+	uint64_t hpa = run->hpa.val;
+	uint64_t last = gpa + (run->len - 1);
+	uint64_t hpa_last = hpa + (run->len - 1);
+	uint64_t *item = s->root;
+	size_t count = (size_t)(run->len >> fmt_lg2(0));
+	uint64_t attr;
 
-	if (run_count == 1 && !s->has_hooks && map_in_table(&m, g)) {
-		if (budget != NULL) {
-			budget->rest = s2_range(s2_gpa(m.last), 0);
-		}
-		return S2_OK;
+	/* A length of 0 makes a last byte that is in another table, or past the end. */
+	if (((gpa | hpa | run->len) & (S2_PAGE_SIZE - 1)) != 0 || last > s->last ||
+	    hpa_last > s->hpa_last || item_last(gpa, 1) != item_last(last, 1) || count == 0 ||
+	    count >= level_items(0) || run->folio_order > S2_FOLIO_ORDER_MAX ||
+	    ((hpa ^ hpa_last) >> run->folio_order >> S2_PAGE_LG2) != 0 || prot == 0 ||
+	    (prot & ~S2_PROT_ALL) != 0 || mem >= S2_MEM_COUNT) {
+		return false;
 	}
-	return map_runs(s, runs, run_count, prot, attr, g, budget);
+	attr = s->attr[mem][prot];
+	if (attr == 0) {
+		return false;
+	}
+	item += (size_t)(gpa >> s->top_lg2);
+	ENGINE_UNROLL
+	for (unsigned level = FMT_LEVELS - 1; level > 0; level--) {
+		uint64_t v;
+
+		if (level > s->top) {
+			continue;
+		}
+		v = item_load(item);
+		if (!fmt_is_table(v, level)) {
+			return false;
+		}
+		item = item_table(s, v, level) +
+		       ((gpa >> fmt_lg2(level - 1)) & (level_items(level - 1) - 1));
+	}
+	if (items_none(item, 0, count) != count) {
+		return false;
+	}
+	if (count < group_items(0) || fmt_group_lg2(0) == 0) {
+		items_store(item, count, fmt_leaf(s, attr, hpa, 0), fmt_step(0));
+	} else {
+		struct mapping m = mapping_of(s, run, attr);
+
+		leaves_store_pages(&m, item, count, gpa);
+	}
+	g->events.written += count;
+	if (fmt_flush_on_map(s)) {
+		owe_leaves(g, gpa, last, 0);
+	}
+	return true;
 }

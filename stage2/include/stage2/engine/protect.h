@@ -22,43 +22,33 @@ ENGINE_INLINE uint64_t change_accessed(const struct s2_space *s, uint64_t v, uin
 	return fmt_set_accessed(s, v, level, arg != 0);
 }
 
-/* One leaf. The machine may set marks meanwhile: those are kept. Returns whether it was changed. */
-ENGINE_INLINE bool change_item(const struct cursor *c, size_t index, unsigned level, uint64_t v,
-			       change_fn *change, uint64_t arg)
+/* One leaf, in which the machine may set marks meanwhile: those are kept. */
+ENGINE_COLD void change_item(const struct cursor *c, size_t index, unsigned level, uint64_t v,
+			     change_fn *change, uint64_t arg)
 {
-	uint64_t *item = cursor_item(c) + index;
+	struct s2_place place = cursor_place(c);
 	uint64_t to = change(c->s, v, arg, level);
 
-	if (to == v) {
-		return false;
-	}
-	if (!fmt_purges() && !fmt_machine_writes(c->s, v, level)) {
-		item_store(item, to);
-		return true;
-	}
-	for (;;) {
-		struct s2_place place = cursor_place(c);
-
-		place.gpa.val += (uint64_t)index << fmt_lg2(level);
-		place.item = item;
-		place.index += (uint32_t)index;
-		if (change_leaf(c->s, &place, v, to)) {
-			return true;
-		}
-		v = item_load(item);
+	place.gpa.val += (uint64_t)index << fmt_lg2(level);
+	place.item += index;
+	place.index += (uint32_t)index;
+	while (to != v && !change_leaf(c->s, &place, v, to)) {
+		v = item_load(place.item);
 		to = change(c->s, v, arg, level);
-		if (to == v) {
-			return true;
-		}
 	}
 }
 
-/* The leaves among the next count items. Stops at the first table; returns how many items. */
+/*
+ * The leaves among the next count items. Stops at the first table; returns how many items. Items that
+ * are alike but for their address change in the same bits: those are worked out once.
+ */
 ENGINE_INLINE size_t change_items(const struct cursor *c, struct s2_gather *g, unsigned level,
 				  size_t count, change_fn *change, uint64_t arg)
 {
-	const uint64_t *item = cursor_item(c);
-	struct hull hull = HULL_NONE;
+	const uint64_t like_bits = ~fmt_hpa_bits(level);
+	uint64_t *item = cursor_item(c);
+	uint64_t like = fmt_none(level);
+	uint64_t flip = 0;
 	size_t changed = 0;
 	size_t first = count;
 	size_t end = 0;
@@ -67,22 +57,35 @@ ENGINE_INLINE size_t change_items(const struct cursor *c, struct s2_gather *g, u
 	for (i = 0; i < count; i++) {
 		uint64_t v = item_load(&item[i]);
 
-		if (!fmt_is_leaf(v, level)) {
+		if (__builtin_expect(((v ^ like) & like_bits) != 0, false)) {
 			if (fmt_is_table(v, level)) {
 				break;
 			}
-		} else if (change_item(c, i, level, v, change, arg)) {
-			changed++;
-			first = i < first ? i : first;
+			like = v;
+			flip = fmt_is_leaf(v, level) ? v ^ change(c->s, v, arg, level) : 0;
+			if (flip != 0 && (fmt_purges() || fmt_machine_writes(c->s, v, level))) {
+				/* Not for the fast way: nothing is like a table. */
+				change_item(c, i, level, v, change, arg);
+				like = fmt_none(level);
+				flip = 0;
+				end = i + 1;
+				changed++;
+				first = i < first ? i : first;
+				continue;
+			}
+			first = flip != 0 && i < first ? i : first;
+		}
+		if (flip != 0) {
+			item_store(&item[i], v ^ flip);
 			end = i + 1;
+			changed++;
 		}
 	}
 	if (changed > 0) {
 		g->events.written += changed;
-		hull_add(&hull, c->gpa + ((uint64_t)first << fmt_lg2(level)),
-			 c->gpa + (((uint64_t)end << fmt_lg2(level)) - 1));
 		if (!fmt_purges()) {
-			hull_owe(g, &hull, level);
+			owe_leaves(g, c->gpa + ((uint64_t)first << fmt_lg2(level)),
+				   c->gpa + (((uint64_t)end << fmt_lg2(level)) - 1), level);
 		}
 	}
 	return i;

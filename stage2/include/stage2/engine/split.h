@@ -65,6 +65,21 @@ ENGINE_FUNCTION void split_drop(const struct s2_space *s, struct s2_gather *g, u
 	table_give_back(g, table, level);
 }
 
+/* Can there be entries to split below an item of this level that points to a table? */
+ENGINE_INLINE bool is_above(const struct s2_space *s, unsigned level, const struct leaf_size *to)
+{
+	return level > to->level + 1 ||
+	       (level == to->level + 1 && !to->group && level_has_groups(s, to->level));
+}
+
+/* To the next entry: all items of a group at once, or all that could be one. */
+ENGINE_INLINE bool cursor_next_entry(struct cursor *c)
+{
+	uint64_t size = (uint64_t)group_items(c->level) << fmt_lg2(c->level);
+
+	return cursor_pass(c, c->gpa | (size - 1));
+}
+
 ENGINE_INLINE bool is_larger(uint64_t v, unsigned level, const struct leaf_size *to)
 {
 	return level > to->level || (level == to->level && !to->group && fmt_is_group(v, level));
@@ -80,8 +95,8 @@ ENGINE_FUNCTION void split_try(struct cursor *c, const struct leaf_size *to,
 		uint64_t v = item_load_whole(c->s, cursor_item(c), c->level);
 
 		if (fmt_is_table(v, c->level)) {
-			if (c->level <= to->level) {
-				more = cursor_next(c); /* all leaves below are smaller */
+			if (!is_above(c->s, c->level, to)) {
+				more = cursor_next(c);
 			} else if (!cursor_down(c, v)) {
 				return;
 			}
@@ -94,11 +109,12 @@ ENGINE_FUNCTION void split_try(struct cursor *c, const struct leaf_size *to,
 			c->visits--;
 			split_need(c->level, to->level, need);
 		}
-		more = cursor_next(c);
+		more = c->level == to->level ? cursor_next_entry(c) : cursor_next(c);
 	}
 }
 
-ENGINE_FUNCTION void split_entry(const struct cursor *c, struct s2_gather *g, uint64_t v,
+/* False: the entry is to be looked at again. */
+ENGINE_FUNCTION bool split_entry(const struct cursor *c, struct s2_gather *g, uint64_t v,
 				 const struct leaf_size *to)
 {
 	struct s2_place place = cursor_place(c);
@@ -106,12 +122,12 @@ ENGINE_FUNCTION void split_entry(const struct cursor *c, struct s2_gather *g, ui
 
 	if (fmt_is_group(v, c->level)) {
 		group_unfold(c->s, g, c->table[c->level], c->gpa, c->level);
-		return;
+		return c->level == to->level;
 	}
 	table = split_build(c->s, g, v, c->level, c->gpa, to);
 	if (!split_link(c->s, g, &place, v, table)) {
 		split_drop(c->s, g, table, c->level - 1, to->level);
-		return;
+		return false;
 	}
 	for (unsigned level = c->level - 1; level > to->level; level--) {
 		size_t tables = (size_t)1 << (fmt_lg2(c->level) - fmt_lg2(level));
@@ -119,6 +135,7 @@ ENGINE_FUNCTION void split_entry(const struct cursor *c, struct s2_gather *g, ui
 		g->events.linked += tables;
 		g->events.shattered[level] += tables;
 	}
+	return true;
 }
 
 ENGINE_FUNCTION enum s2_err split_range(struct s2_space *s, uint64_t gpa, uint64_t last,
@@ -149,11 +166,15 @@ ENGINE_FUNCTION enum s2_err split_range(struct s2_space *s, uint64_t gpa, uint64
 	while (more) {
 		uint64_t v = item_load_whole(s, cursor_item(&c), c.level);
 
-		if (fmt_is_table(v, c.level) && c.level > to->level) {
-			cursor_down(&c, v);
-		} else if (fmt_is_leaf(v, c.level) && is_larger(v, c.level, to)) {
-			split_entry(&c, g, v, to); /* and look at it again */
-		} else {
+		if (fmt_is_table(v, c.level)) {
+			if (is_above(s, c.level, to)) {
+				cursor_down(&c, v);
+			} else {
+				more = cursor_next(&c);
+			}
+		} else if (!fmt_is_leaf(v, c.level) || !is_larger(v, c.level, to)) {
+			more = c.level == to->level ? cursor_next_entry(&c) : cursor_next(&c);
+		} else if (split_entry(&c, g, v, to)) {
 			more = cursor_next(&c);
 		}
 	}

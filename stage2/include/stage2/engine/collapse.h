@@ -78,6 +78,7 @@ ENGINE_FUNCTION void collapse_table(const struct s2_space *s, struct s2_gather *
 		item_store(place->item, fmt_break(v, level));
 		flush_now(s, g, &flush);
 		item_store_release(place->item, items_leaf(s, table, level - 1, place->gpa.val));
+		owe_made(s, g, &flush);
 		g->events.written++;
 	} else if (!replace_live(s, g, place, v, items_leaf(s, table, level - 1, place->gpa.val),
 				 S2_FLUSH_WALK)) {

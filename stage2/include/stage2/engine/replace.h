@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Replacing what is live: one entry by another, a leaf by a table, a group by single items. */
 
+/* What was broken is made: processors may remember that nothing was there. */
+ENGINE_INLINE void owe_made(const struct s2_space *s, struct s2_gather *g,
+			    const struct s2_flush *flush)
+{
+	if (fmt_flush_on_map(s)) {
+		s2_gather_add(g, flush);
+	}
+}
+
 /*
  * Replaces a live item by another live one that translates the same bytes. False: the item is not old
  * any more, because the machine set a mark in it or another thread came first; nothing is changed.
@@ -23,6 +32,7 @@ ENGINE_FUNCTION bool replace_live(const struct s2_space *s, struct s2_gather *g,
 		}
 		flush_now(s, g, &flush);
 		item_store_release(place->item, v);
+		owe_made(s, g, &flush);
 		break;
 	case S2_REPLACE_FADE:
 		/* A leaf that goes is marked before the change, a leaf that comes until after it. */
@@ -157,6 +167,9 @@ ENGINE_FUNCTION bool group_rewrite(const struct s2_space *s, struct s2_gather *g
 	}
 	for (size_t i = group->count; i-- > 0;) {
 		item_store_release(&group->item[i], first + i * step);
+	}
+	if (breaks) {
+		owe_made(s, g, &flush);
 	}
 	g->events.written += group->count;
 	g->events.folded += to_group;

@@ -67,9 +67,10 @@ static inline bool fmt_is_leaf(uint64_t v, unsigned level)
 	return level == 0 ? v & EPT_PRESENT : level <= 2 && (v & X86_LARGE);
 }
 
+/* Tables have all rights: to ask for one is enough. */
 static inline bool fmt_is_table(uint64_t v, unsigned level)
 {
-	return level > 0 && !(v & X86_LARGE) && (v & EPT_PRESENT);
+	return level > 0 && (v & (EPT_R | X86_LARGE)) == EPT_R;
 }
 
 /* All rights; the leaf decides. Accessed, so that the processor has nothing to write. */

@@ -14,7 +14,8 @@ import tap  # noqa: E402
 from tap import TOP, Skip, equal  # noqa: E402
 
 NO_README = {'.ci'}  # read by a machine
-FOLDERS = ('stage2/', 'arch/', 'vmm/', 'measure/', 'cli/', 'guest-images/', 'tests/', 'scripts/')
+FOLDERS = ('stage2/', 'arch/', 'vmm/', 'measure/', 'cli/', 'guest-images/', 'tests/', 'scripts/',
+           'examples/', 'bench/')
 
 
 def files():
@@ -39,8 +40,9 @@ def test_readmes():
             folders.add(folder)
             folder = os.path.dirname(folder)
     has = {os.path.dirname(name) for name in files() if os.path.basename(name) == 'README.md'}
-    # The headers live one level below the folder that explains them.
-    equal(sorted(folders - has - NO_README - {'stage2/include/stage2'}), [])
+    # Headers live one or two levels below the folder that explains them.
+    explained = {name for name in folders if re.search(r'/include(/stage2)?$', name)}
+    equal(sorted(folders - has - NO_README - explained), [])
 
 
 def test_named_files():

@@ -58,7 +58,7 @@ struct s2_mmu {
 	 * Forgets all of this, on every processor, before it returns: called by s2_gather_sync(),
 	 * and at once where a live entry is replaced. The new contents of the tables are visible
 	 * before the call. count is at least 1. Where a machine caches combined translations of
-	 * stage 1 and stage 2, those go too (arm64: once a call, not once an element).
+	 * stage 1 and stage 2, those go too: once a call, not once an element.
 	 */
 	void (*flush)(void *cookie, const struct s2_flush *flush, size_t count);
 

@@ -56,7 +56,7 @@ struct s2_table_env {
 
 /* Zero means the default, where there is one. Copied by s2_space_init(). */
 struct s2_config {
-	const struct s2_fmt *fmt; /* s2_fmt_arm64, ... in the headers of arch/ */
+	const struct s2_fmt *fmt; /* from the headers of arch/ */
 	uint64_t features;	  /* of the format, from the header that declares it */
 	uint8_t gpa_bits; /* size of the guest's address space; what is legal is the format's */
 	uint8_t hpa_bits; /* size of the host's; 0: the largest that the format can say */

@@ -27,7 +27,7 @@ extern "C" {
  *    and hypervisor keep the status of a page each (PGSTE). Host-physical addresses are absolute.
  *  - Leaves: 4 KiB; 1 MiB with S2_S390_EDAT1; 2 GiB with S2_S390_EDAT2.
  *  - Rights: read always; write; execute, for the guest's kernel and user programs together, which
- *    can be withheld with S2_S390_IEP only. Whether the machine looks at that bit when a guest under
+ *    can be withheld with S2_S390_IEP only. Whether machines look at that bit when a guest under
  *    SIE fetches instructions is not in the PoP, and Linux never sets it for guests: do not count
  *    on it there without having tried. Kinds: normal.
  *  - Marks: kept by software. An item that is not accessed is invalid, and one that is writable but

@@ -141,7 +141,7 @@ ENGINE_FUNCTION void engine_dirty_mark(struct s2_space *s, struct s2_range range
 	struct cursor c;
 
 	cursor_start(&c, s, range.start.val, s2_range_last(range).val, budget);
-	change_range(&c, g, change_dirty, dirty, false);
+	change_range(&c, g, change_dirty, dirty);
 	if (budget != NULL) {
 		budget_stop(budget, &c);
 	}

@@ -42,8 +42,8 @@ ENGINE_COLD void change_item(const struct cursor *c, size_t index, unsigned leve
  * The leaves among the next count items. Stops at the first table; returns how many items. Items that
  * are alike but for their address change in the same bits: those are worked out once.
  */
-ENGINE_INLINE size_t change_items(const struct cursor *c, struct s2_gather *g, unsigned level,
-				  size_t count, change_fn *change, uint64_t arg)
+ENGINE_COLD size_t change_items(const struct cursor *c, struct s2_gather *g, unsigned level,
+				size_t count, change_fn *change, uint64_t arg)
 {
 	const uint64_t like_bits = ~fmt_hpa_bits(level);
 	uint64_t *item = cursor_item(c);
@@ -117,41 +117,32 @@ ENGINE_COLD size_t group_overhang(const struct cursor *c, unsigned level, size_t
 	return 0;
 }
 
-ENGINE_INLINE size_t change_whole_items(const struct cursor *c, struct s2_gather *g, unsigned level,
+ENGINE_INLINE size_t change_whole_items(const struct cursor *c, struct s2_gather *g,
 					change_fn *change, uint64_t arg)
 {
 	size_t count = cursor_whole_items(c);
-	size_t skip = group_overhang(c, level, &count);
+	size_t skip = group_overhang(c, c->level, &count);
 
-	return skip != 0 ? skip : change_items(c, g, level, count, change, arg);
+	return skip != 0 ? skip : change_items(c, g, c->level, count, change, arg);
 }
 
 /*
  * All leaves that lie in the range; those that stick out are left alone. The budget ends it early.
- * fast: with code of its own for pages.
  */
-ENGINE_INLINE void change_range(struct cursor *c, struct s2_gather *g, change_fn *change,
-				uint64_t arg, bool fast)
+ENGINE_COLD void change_range(struct cursor *c, struct s2_gather *g, change_fn *change,
+			      uint64_t arg)
 {
-	for (;;) {
+	bool more = true;
+
+	while (more) {
 		uint64_t v = item_load_whole(c->s, cursor_item(c), c->level);
-		bool more;
 
 		if (fmt_is_table(v, c->level)) {
-			if (!cursor_down(c, v)) {
-				return;
-			}
-			continue;
-		}
-		if (!cursor_is_whole(c)) {
+			more = cursor_down(c, v);
+		} else if (!cursor_is_whole(c)) {
 			more = cursor_next(c);
-		} else if (fast && c->level == 0) {
-			more = cursor_skip(c, change_whole_items(c, g, 0, change, arg));
 		} else {
-			more = cursor_skip(c, change_whole_items(c, g, c->level, change, arg));
-		}
-		if (!more) {
-			return;
+			more = cursor_skip(c, change_whole_items(c, g, change, arg));
 		}
 	}
 }
@@ -167,7 +158,7 @@ ENGINE_FUNCTION enum s2_err engine_protect(struct s2_space *s, struct s2_range r
 		return err;
 	}
 	cursor_start(&c, s, range.start.val, last, budget);
-	change_range(&c, g, change_rights, attr, true);
+	change_range(&c, g, change_rights, attr);
 	if (budget != NULL) {
 		budget_stop(budget, &c);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owed flushes, the tables that wait for them, and spare tables. */
+#include <stage2/engine/hooks.h>
 #include <stage2/fmt.h>
 #include <stage2/gather.h>
 
@@ -151,6 +152,16 @@ static void flush_all(struct s2_gather *g)
 	g->events.synced++;
 	s->config.mmu->flush(s->config.mmu_cookie, g->flush, g->flush_count);
 	g->flush_count = 0;
+}
+
+void s2_gather_settle(struct s2_gather *g, struct s2_range range)
+{
+	for (unsigned i = 0; i < g->flush_count; i++) {
+		if (g->flush[i].range.start.val <= s2_range_last(range).val &&
+		    range.start.val <= flush_last(&g->flush[i])) {
+			flush_all(g);
+		}
+	}
 }
 
 static void free_table(const struct s2_space *s, uint64_t *table, enum s2_table_class table_class)

@@ -4,7 +4,9 @@
  *
  * Every call that changes a space takes one. Until s2_gather_sync() returns, processors may use the
  * old translations: memory that was unmapped or write-protected may be given away only after it.
- * Each thread uses its own; one gather serves one space.
+ * Each thread uses its own; one gather serves one space. A call that maps where its own gather owes a
+ * flush pays first if the machine wants old entries gone before new ones come. It cannot know of
+ * other gathers: sync the one that pages were unmapped with before they are mapped with another.
  */
 #ifndef STAGE2_GATHER_H
 #define STAGE2_GATHER_H

@@ -66,8 +66,9 @@ struct s2_mmu {
 	 * Only for formats that replace by purge (fmt.h), NULL for the others. Both make the change in
 	 * memory and purge what processors cache of it, in one step, as the machine demands.
 	 *
-	 * invalidate makes count neighbouring items, all valid leaves or a single table, invalid;
-	 * what they hold besides is left to the machine. replace changes one item from value old to
+	 * invalidate makes count neighbouring items, all leaves or a single table, invalid; what
+	 * they hold besides is left to the machine. Leaves may be invalid for the machine already,
+	 * because a mark is not set that it does not keep. replace changes one item from value old to
 	 * new, both in the processor's byte order; false, and nothing is changed, if it is not old.
 	 */
 	void (*invalidate)(void *cookie, const struct s2_place *place, size_t count);

@@ -15,4 +15,10 @@ void s2_map_prepare(const struct s2_space *s, const struct s2_run *run, unsigned
 /* After it. */
 void s2_map_finish(const struct s2_space *s, const struct s2_run *run, unsigned prot);
 
+/*
+ * Before something is mapped: what is owed for the range is flushed now. Processors may still use
+ * what was there before, and must forget it before they can meet something else in its place.
+ */
+void s2_gather_settle(struct s2_gather *g, struct s2_range range);
+
 #endif

@@ -409,6 +409,17 @@ ENGINE_FUNCTION enum s2_err map_try_all(const struct s2_space *s, const struct s
 	return S2_OK;
 }
 
+/* Where entries are broken before others are made, that holds across calls, too. */
+ENGINE_INLINE void map_settle(const struct s2_space *s, struct s2_gather *g, uint64_t gpa,
+			      uint64_t last)
+{
+	if (g->flush_count != 0 &&
+	    (fmt_replace(s, 0, false) == S2_REPLACE_BREAK ||
+	     (level_has_groups(s, 0) && fmt_replace(s, 0, true) == S2_REPLACE_BREAK))) {
+		s2_gather_settle(g, s2_range(s2_gpa(gpa), last - gpa + 1));
+	}
+}
+
 ENGINE_FUNCTION enum s2_err engine_map(struct s2_space *s, const struct s2_run *runs,
 				       size_t run_count, unsigned prot, uint64_t attr,
 				       struct s2_gather *g, struct s2_budget *budget)
@@ -425,6 +436,7 @@ ENGINE_FUNCTION enum s2_err engine_map(struct s2_space *s, const struct s2_run *
 	if (err != S2_OK) {
 		return err;
 	}
+	map_settle(s, g, first > runs[0].gpa.val ? first : runs[0].gpa.val, last);
 	for (size_t i = 0; i < run_count; i++) {
 		struct s2_run part;
 		struct mapping m;
@@ -489,6 +501,7 @@ ENGINE_FUNCTION bool engine_map_small(struct s2_space *s, const struct s2_run *r
 	if (items_none(item, 0, count) != count) {
 		return false;
 	}
+	map_settle(s, g, gpa, last);
 	if (count < group_items(0) || fmt_group_lg2(0) == 0) {
 		items_store(item, count, fmt_leaf(s, attr, hpa, 0), fmt_step(0));
 	} else {

@@ -148,6 +148,7 @@ ENGINE_FUNCTION enum s2_err split_range(struct s2_space *s, uint64_t gpa, uint64
 	bool more = true;
 
 	cursor_start(&c, s, gpa, last, budget);
+	c.visits += c.visits != UINT64_MAX; /* the way to a group of pages takes all the others */
 	split_try(&c, to, &need);
 	err = s2_gather_reserve(g, need);
 	if (err != S2_OK) {

@@ -175,12 +175,15 @@ ENGINE_INLINE void table_give_back(struct s2_gather *g, uint64_t *table, unsigne
 
 /*
  * A table that is no longer linked, but may still be walked until the sync: the list goes through
- * its first item, as a value that says none to an MMU.
+ * its first item, as a value that says none to an MMU. A group there goes as a whole.
  */
-ENGINE_INLINE void table_retire(struct s2_gather *g, uint64_t *table, unsigned level)
+ENGINE_COLD void table_retire(struct s2_gather *g, uint64_t *table, unsigned level)
 {
 	struct s2_table_list *list = &g->unlinked[table_class(level)];
 
+	if (fmt_group_lg2(level) != 0 && fmt_is_group(item_load(table), level)) {
+		items_store(table, group_items(level), fmt_none(level), 0);
+	}
 	item_store(table, (uint64_t)(uintptr_t)list->first | fmt_none(level));
 	list->first = table;
 	list->count++;

@@ -14,7 +14,7 @@ struct counting {
 	bool open[S2_LEVEL_MAX];
 };
 
-static void close_table(struct counting *c, unsigned level)
+S2_COLD static void close_table(struct counting *c, unsigned level)
 {
 	if (c->open[level] && !c->seen[level]) {
 		c->out->empty[level]++;
@@ -22,7 +22,7 @@ static void close_table(struct counting *c, unsigned level)
 	c->open[level] = false;
 }
 
-static void count_leaf(struct counting *c, const struct s2_item *item)
+S2_COLD static void count_leaf(struct counting *c, const struct s2_item *item)
 {
 	struct s2_leaf leaf;
 	uint64_t first = item->place.gpa.val;
@@ -47,7 +47,7 @@ static void count_leaf(struct counting *c, const struct s2_item *item)
 	}
 }
 
-static bool count_item(void *cookie, const struct s2_item *item)
+S2_COLD static bool count_item(void *cookie, const struct s2_item *item)
 {
 	struct counting *c = cookie;
 	unsigned level = item->place.level;
@@ -71,7 +71,7 @@ static bool count_item(void *cookie, const struct s2_item *item)
 	return true;
 }
 
-enum s2_err s2_count(const struct s2_space *s, struct s2_range range, struct s2_count *out)
+S2_COLD enum s2_err s2_count(const struct s2_space *s, struct s2_range range, struct s2_count *out)
 {
 	struct counting c = {.s = s, .range = range, .out = out};
 	enum s2_err err = s2_range_check(range);
@@ -98,7 +98,7 @@ struct checking {
 	uint64_t next;
 };
 
-static bool leaf_is_right(const struct checking *c, const struct s2_item *item, bool group)
+S2_COLD static bool leaf_is_right(const struct checking *c, const struct s2_item *item, bool group)
 {
 	const struct s2_space *s = c->s;
 	uint64_t size = UINT64_C(1) << item->place.lg2;
@@ -113,8 +113,8 @@ static bool leaf_is_right(const struct checking *c, const struct s2_item *item, 
  * Groups are whole: the first item is where a group begins, its address is aligned to the group, and
  * the others follow, equal but for their step and the marks.
  */
-static bool group_goes_on(struct checking *c, const struct s2_item *item,
-			  const struct s2_leaf *leaf)
+S2_COLD static bool group_goes_on(struct checking *c, const struct s2_item *item,
+				  const struct s2_leaf *leaf)
 {
 	const struct s2_fmt *fmt = c->s->fmt;
 	unsigned level = item->place.level;
@@ -138,7 +138,7 @@ static bool group_goes_on(struct checking *c, const struct s2_item *item,
 	return true;
 }
 
-static bool check_item(void *cookie, const struct s2_item *item)
+S2_COLD static bool check_item(void *cookie, const struct s2_item *item)
 {
 	struct checking *c = cookie;
 	const struct s2_space *s = c->s;
@@ -159,7 +159,7 @@ static bool check_item(void *cookie, const struct s2_item *item)
 	return right;
 }
 
-bool s2_check(const struct s2_space *s, struct s2_item *at)
+S2_COLD bool s2_check(const struct s2_space *s, struct s2_item *at)
 {
 	struct checking c = {.s = s, .at = at};
 

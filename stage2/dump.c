@@ -12,7 +12,7 @@ struct text {
 	size_t len;
 };
 
-static void put_char(struct text *text, char c)
+S2_COLD static void put_char(struct text *text, char c)
 {
 	if (text->len + 1 < sizeof(text->at)) {
 		text->at[text->len++] = c;
@@ -20,21 +20,21 @@ static void put_char(struct text *text, char c)
 	text->at[text->len] = '\0';
 }
 
-static void put(struct text *text, const char *string)
+S2_COLD static void put(struct text *text, const char *string)
 {
 	while (*string != '\0') {
 		put_char(text, *string++);
 	}
 }
 
-static void put_hex(struct text *text, uint64_t value)
+S2_COLD static void put_hex(struct text *text, uint64_t value)
 {
 	for (unsigned shift = 64; shift > 0; shift -= 4) {
 		put_char(text, "0123456789abcdef"[(value >> (shift - 4)) & 15]);
 	}
 }
 
-static void put_decimal(struct text *text, uint64_t value)
+S2_COLD static void put_decimal(struct text *text, uint64_t value)
 {
 	char digits[20];
 	size_t count = 0;
@@ -48,7 +48,7 @@ static void put_decimal(struct text *text, uint64_t value)
 	}
 }
 
-static void put_size(struct text *text, uint64_t bytes)
+S2_COLD static void put_size(struct text *text, uint64_t bytes)
 {
 	static const char units[] = "BKMGTPE";
 	size_t unit = 0;
@@ -61,7 +61,7 @@ static void put_size(struct text *text, uint64_t bytes)
 	put_char(text, units[unit]);
 }
 
-static void put_leaf(struct text *text, const struct s2_leaf *leaf, uint64_t size)
+S2_COLD static void put_leaf(struct text *text, const struct s2_leaf *leaf, uint64_t size)
 {
 	static const char *const mem[S2_MEM_COUNT] = {
 		[S2_MEM_NORMAL] = "normal", [S2_MEM_NC] = "nc", [S2_MEM_DEVICE] = "device",
@@ -89,14 +89,15 @@ static void put_leaf(struct text *text, const struct s2_leaf *leaf, uint64_t siz
 	put_char(text, leaf->dirty ? 'D' : '-');
 }
 
-static bool leaf_goes_on(const struct s2_leaf *a, const struct s2_leaf *b)
+S2_COLD static bool leaf_goes_on(const struct s2_leaf *a, const struct s2_leaf *b)
 {
 	return a->range.start.val + a->range.len == b->range.start.val &&
 	       a->hpa.val + a->range.len == b->hpa.val && a->prot == b->prot && a->mem == b->mem &&
 	       a->accessed == b->accessed && a->dirty == b->dirty;
 }
 
-void s2_dump(const struct s2_space *s, void (*line)(void *cookie, const char *text), void *cookie)
+S2_COLD void s2_dump(const struct s2_space *s, void (*line)(void *cookie, const char *text),
+		     void *cookie)
 {
 	struct s2_leaf run = {.mapped = false};
 	uint64_t size = 0; /* of one leaf of the run */

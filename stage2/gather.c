@@ -154,13 +154,21 @@ static void flush_all(struct s2_gather *g)
 	g->flush_count = 0;
 }
 
-void s2_gather_settle(struct s2_gather *g, struct s2_range range)
+bool s2_gather_owes_at(const struct s2_gather *g, struct s2_range range)
 {
 	for (unsigned i = 0; i < g->flush_count; i++) {
 		if (g->flush[i].range.start.val <= s2_range_last(range).val &&
 		    range.start.val <= flush_last(&g->flush[i])) {
-			flush_all(g);
+			return true;
 		}
+	}
+	return false;
+}
+
+void s2_gather_settle(struct s2_gather *g, struct s2_range range)
+{
+	if (s2_gather_owes_at(g, range)) {
+		flush_all(g);
 	}
 }
 

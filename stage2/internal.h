@@ -6,6 +6,9 @@
 #include <stage2/gather.h>
 #include <stage2/track.h>
 
+/* Small rather than fast. */
+#define S2_COLD __attribute__((cold))
+
 /* All that is asked of a C library; where there is none, there is no <string.h> either. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
@@ -56,7 +59,7 @@ static inline bool s2_code_moving(unsigned code)
 enum s2_err s2_code_err(unsigned code);
 
 /* What the public interface says of a code, and all codes of which it says the same. */
-struct s2_page s2_code_page(unsigned code);
+extern const struct s2_page s2_code_pages[S2_CODE_COUNT];
 unsigned s2_code_alike(unsigned code);
 
 /* The codes of pages that answer as this state and are not in transition. */
@@ -69,15 +72,49 @@ struct s2_step {
 	uint8_t to[S2_CODE_COUNT];
 };
 
-void s2_step_begin(struct s2_step *step, enum s2_move move, bool widened);
-void s2_step_done(struct s2_step *step);
-void s2_step_undo(struct s2_step *step);
-void s2_step_claim(struct s2_step *step);
-void s2_step_release(struct s2_step *step);
-void s2_step_poison(struct s2_step *step);
+/*
+ * The beginning of a move, and all of it, begin and done as one step; by move and by whether it is
+ * widened. An unknown move, or a widened one that may not be, is S2_ERR_INVAL for every page.
+ */
+extern const struct s2_step s2_begin_steps[S2_MOVE_COUNT + 1][2];
+extern const struct s2_step s2_move_steps[S2_MOVE_COUNT + 1][2];
 
-/* first, then second, as one step. */
-void s2_step_join(struct s2_step *first, const struct s2_step *second);
+extern const struct s2_step s2_done_step;
+extern const struct s2_step s2_undo_step;
+extern const struct s2_step s2_claim_step;
+extern const struct s2_step s2_release_step;
+extern const struct s2_step s2_poison_step;
+
+static inline const struct s2_step *s2_move_step(const struct s2_step (*steps)[2],
+						 enum s2_move move, bool widened)
+{
+	return &steps[(unsigned)move < S2_MOVE_COUNT ? move : S2_MOVE_COUNT][widened];
+}
+
+static inline void s2_step_begin(struct s2_step *step, enum s2_move move, bool widened)
+{
+	*step = *s2_move_step(s2_begin_steps, move, widened);
+}
+
+static inline void s2_step_done(struct s2_step *step)
+{
+	*step = s2_done_step;
+}
+
+static inline void s2_step_undo(struct s2_step *step)
+{
+	*step = s2_undo_step;
+}
+
+static inline void s2_step_claim(struct s2_step *step)
+{
+	*step = s2_claim_step;
+}
+
+static inline void s2_step_release(struct s2_step *step)
+{
+	*step = s2_release_step;
+}
 
 /* A range in page numbers, half-open: 52 bits, so that the end of all addresses has a number. */
 struct s2_pages {
@@ -104,18 +141,137 @@ static inline struct s2_range s2_pages_range(struct s2_pages pages)
 								    << S2_PAGE_LG2);
 }
 
+static inline struct s2_pages s2_pages_overlap(struct s2_pages a, struct s2_pages b)
+{
+	return s2_pages(a.start > b.start ? a.start : b.start, a.end < b.end ? a.end : b.end);
+}
+
 /* 2 MiB of guest-physical address space, aligned to it; at the edges of a tracker a part of it. */
+#define S2_CHUNK_LG2 21
 #define S2_CHUNK_PAGES 512u
+
+/*
+ * The codes of a chunk's pages, sixteen in a word, the first in its lowest bits; nothing else, so that
+ * a mixed chunk costs no more than its codes. Pages that the tracker does not have are kept like the
+ * nearest one that it has.
+ */
+#define S2_WORD_PAGES 16u
+#define S2_MAP_WORDS (S2_CHUNK_PAGES / S2_WORD_PAGES)
+
+struct s2_track_map {
+	uint64_t word[S2_MAP_WORDS];
+};
 
 /* All pages alike: their code. Mixed: the address of a map, which is never below S2_CODE_COUNT. */
 struct s2_chunk {
 	uintptr_t word;
 };
 
-struct s2_map {
-	uint16_t count[S2_CODE_COUNT];	    /* pages, by code */
-	uint8_t nibble[S2_CHUNK_PAGES / 2]; /* even pages in the low half */
+/* 1 GiB, aligned; at the edges of a tracker a part of it. What is known of all its pages at once. */
+#define S2_REGION_LG2 30
+#define S2_REGION_PAGES (UINT64_C(1) << (S2_REGION_LG2 - S2_PAGE_LG2))
+
+struct s2_track_region {
+	uint32_t count[S2_CODE_COUNT]; /* pages, by code */
+	uint32_t map_count;	       /* mixed chunks */
 };
+
+/* What is stored in a word of pages that all have this code. */
+static inline uint64_t s2_code_word(unsigned code)
+{
+	return code * UINT64_C(0x1111111111111111);
+}
+
+static inline bool s2_word_is_alike(uint64_t word)
+{
+	return word == (word << 4 | word >> 60);
+}
+
+static inline unsigned s2_word_shift(uint64_t page)
+{
+	return (unsigned)(page * 4) % 64;
+}
+
+static inline uint64_t *s2_track_map_word(struct s2_track_map *map, uint64_t page)
+{
+	return &map->word[page / S2_WORD_PAGES % S2_MAP_WORDS];
+}
+
+static inline unsigned s2_track_map_get(const struct s2_track_map *map, uint64_t page)
+{
+	uint64_t word = map->word[page / S2_WORD_PAGES % S2_MAP_WORDS];
+
+	return (unsigned)(word >> s2_word_shift(page)) & 0xfu;
+}
+
+/* Gives the pages from start to before end a code. */
+void s2_track_map_fill(struct s2_track_map *map, unsigned start, unsigned end, unsigned code);
+
+/* The end of the stretch of one code that begins at start. */
+unsigned s2_track_map_stretch(const struct s2_track_map *map, unsigned start, unsigned end);
+
+/* Adds the number of pages of each code from start to before end to count. */
+void s2_track_map_count(const struct s2_track_map *map, unsigned start, unsigned end,
+			uint64_t count[S2_CODE_COUNT]);
+
+/* Have all pages the code of this one? */
+bool s2_track_map_is_uniform(const struct s2_track_map *map, unsigned page);
+
+static inline bool s2_chunk_is_uniform(const struct s2_chunk *chunk)
+{
+	return chunk->word < S2_CODE_COUNT;
+}
+
+/* Of a uniform chunk. */
+static inline unsigned s2_chunk_code(const struct s2_chunk *chunk)
+{
+	return (unsigned)chunk->word;
+}
+
+/* Of a mixed chunk. */
+static inline struct s2_track_map *s2_chunk_map(const struct s2_chunk *chunk)
+{
+	return (struct s2_track_map *)chunk->word;
+}
+
+/* The chunk and the region of a page that the tracker has. */
+static inline struct s2_chunk *s2_track_chunk(const struct s2_track *t, uint64_t page)
+{
+	return &t->chunk[(page - t->chunk_base) / S2_CHUNK_PAGES];
+}
+
+static inline struct s2_track_region *s2_track_region(const struct s2_track *t, uint64_t page)
+{
+	return &t->region[(page - t->region_base) / S2_REGION_PAGES];
+}
+
+/* What the tracker has of the chunk or the region that holds a page; size in pages. */
+static inline struct s2_pages s2_track_block(const struct s2_track *t, uint64_t page, uint64_t size)
+{
+	uint64_t start = page & ~(size - 1);
+
+	return s2_pages_overlap(s2_range_pages(t->range), s2_pages(start, start + size));
+}
+
+static inline unsigned s2_track_code(const struct s2_track *t, uint64_t page)
+{
+	const struct s2_chunk *chunk = s2_track_chunk(t, page);
+
+	if (s2_chunk_is_uniform(chunk)) {
+		return s2_chunk_code(chunk);
+	}
+	return s2_track_map_get(s2_chunk_map(chunk), page);
+}
+
+/* Pages of a region change their code. */
+static inline void s2_track_recount(struct s2_track *t, struct s2_track_region *region,
+				    unsigned from, unsigned to, uint32_t page_count)
+{
+	t->count[from] -= page_count;
+	t->count[to] += page_count;
+	region->count[from] -= page_count;
+	region->count[to] += page_count;
+}
 
 /*
  * Maps in hand, so that a commit cannot fail. A map is needed where a boundary between unlike pages
@@ -126,7 +282,7 @@ struct s2_map {
 #define S2_POOL_MAX 11u
 
 struct s2_pool {
-	struct s2_map *map[S2_POOL_MAX];
+	struct s2_track_map *map[S2_POOL_MAX];
 	unsigned count;
 };
 
@@ -134,6 +290,10 @@ struct s2_pool {
 S2_NODISCARD enum s2_err s2_pool_fill(struct s2_pool *pool, const struct s2_env *env,
 				      unsigned count);
 void s2_pool_drain(struct s2_pool *pool, const struct s2_env *env);
+
+/* There must be one. Its contents are undefined. */
+struct s2_track_map *s2_pool_take(struct s2_pool *pool);
+void s2_pool_give(struct s2_pool *pool, const struct s2_env *env, struct s2_track_map *map);
 
 /* Is this range well formed, and inside the tracker? */
 S2_NODISCARD enum s2_err s2_track_covers(const struct s2_track *t, struct s2_range range);
@@ -152,19 +312,24 @@ void s2_track_commit(struct s2_track *t, struct s2_pages pages, const struct s2_
 /* How many chunks that the pages touch have no map; stops counting at max. */
 unsigned s2_track_uniform_count(const struct s2_track *t, struct s2_pages pages, unsigned max);
 
-unsigned s2_track_code(const struct s2_track *t, uint64_t page);
-
 /* The first page whose code is not in the set; pages.end if there is none. */
 uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned codes);
 
 /* Adds the number of pages of each code to count. */
 void s2_track_count(const struct s2_track *t, struct s2_pages pages, uint64_t count[S2_CODE_COUNT]);
 
-/* Frees the chunk's map, if it has one. */
-void s2_chunk_fini(struct s2_chunk *chunk, const struct s2_env *env);
+/* Makes the step for one page of a uniform chunk. There must be more pages in the chunk. */
+S2_NODISCARD enum s2_err s2_track_mix(struct s2_track *t, uint64_t page,
+				      const struct s2_step *step);
 
-/* Verifies one chunk, adds its pages to count and its map to *map_count. */
-bool s2_chunk_check(const struct s2_track *t, uint64_t index, uint64_t count[S2_CODE_COUNT],
-		    uint64_t *map_count);
+/* Gives the map of the page's chunk back, if all pages of the chunk are alike and at rest. S2_OK. */
+enum s2_err s2_track_unmix(struct s2_track *t, uint64_t page);
+
+/* Does the public interface say the same of all pages of a chunk or a region, as s2_track_block()? */
+bool s2_track_alike(const struct s2_track *t, struct s2_pages pages);
+
+/* Verifies a region, adds its pages to count and its maps to *map_count. */
+bool s2_region_check(const struct s2_track *t, struct s2_pages region,
+		     uint64_t count[S2_CODE_COUNT], uint64_t *map_count);
 
 #endif

@@ -8,7 +8,8 @@
 
 #include "internal.h"
 
-static enum s2_err check_range(const struct s2_space *s, struct s2_range range)
+__attribute__((noinline)) static enum s2_err check_range(const struct s2_space *s,
+							 struct s2_range range)
 {
 	enum s2_err err = s2_range_check(range);
 
@@ -151,21 +152,46 @@ enum s2_err s2_split(struct s2_space *s, struct s2_range range, uint8_t lg2, str
 	return err;
 }
 
-enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struct s2_gather *g)
+static bool has_leaf_size(const struct s2_space *s, uint8_t lg2)
 {
-	enum s2_err err = check_range(s, range);
+	return lg2 < 64 && ((s2_space_leaf_sizes(s) >> lg2) & 1) != 0;
+}
 
-	if (err == S2_OK) {
-		s2_lock(s, range);
-		err = s->fmt->collapse(s, range, g);
-		s2_unlock(s, range);
+/* Can the range be one leaf? */
+static enum s2_err check_one_leaf(const struct s2_space *s, struct s2_range range)
+{
+	struct s2_leaf run;
+	enum s2_err err;
+
+	if ((range.len & (range.len - 1)) != 0 ||
+	    !has_leaf_size(s, (uint8_t)__builtin_ctzll(range.len))) {
+		return S2_ERR_FORMAT;
+	}
+	if ((range.start.val & (range.len - 1)) != 0) {
+		return S2_ERR_ALIGN;
+	}
+	err = s2_next_run(s, range.start, range, &run);
+	if (err == S2_OK &&
+	    (!run.mapped || run.range.len != range.len || (run.hpa.val & (range.len - 1)) != 0)) {
+		err = S2_ERR_MIXED;
 	}
 	return err;
 }
 
-static bool has_leaf_size(const struct s2_space *s, uint8_t lg2)
+enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struct s2_gather *g)
 {
-	return lg2 < 64 && ((s2_space_leaf_sizes(s) >> lg2) & 1) != 0;
+	enum s2_err err = check_range(s, range);
+
+	if (err != S2_OK) {
+		return err;
+	}
+	s2_lock(s, range);
+	err = check_one_leaf(s, range);
+	if (err == S2_OK) {
+		s->fmt->collapse_all(s, range, (uint8_t)__builtin_ctzll(range.len), g, NULL);
+	}
+	s2_unlock(s, range);
+	return err;
 }
 
 enum s2_err s2_collapse_all(struct s2_space *s, struct s2_range range, uint8_t lg2,
@@ -191,14 +217,17 @@ enum s2_err s2_trim(struct s2_space *s, struct s2_range range, struct s2_gather 
 
 	if (err == S2_OK) {
 		s2_lock(s, range);
-		s->fmt->trim(s, range, g, budget);
+		s->fmt->collapse_all(s, range, 0, g, budget);
 		s2_unlock(s, range);
 	}
 	return err;
 }
 
-enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
+enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
 {
+	if (gpa.val > s->last) {
+		return S2_ERR_RANGE;
+	}
 	return s->fmt->lookup(s, gpa, hpa);
 }
 

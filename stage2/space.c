@@ -6,7 +6,7 @@
 #include "internal.h"
 
 /* Removes the sizes that are not wanted: single items up to the first gap, groups one by one. */
-static void choose_leaves(struct s2_space *s, uint64_t wanted)
+S2_COLD static void choose_leaves(struct s2_space *s, uint64_t wanted)
 {
 	bool gap = false;
 
@@ -25,7 +25,7 @@ static void choose_leaves(struct s2_space *s, uint64_t wanted)
 }
 
 /* All that the format can say of rights and kinds, so that no call has to work it out. */
-static void fill_attr(struct s2_space *s)
+S2_COLD static void fill_attr(struct s2_space *s)
 {
 	for (unsigned mem = 0; mem < S2_MEM_COUNT; mem++) {
 		for (unsigned prot = 1; prot <= S2_PROT_ALL; prot++) {
@@ -38,7 +38,7 @@ static void fill_attr(struct s2_space *s)
 	}
 }
 
-static enum s2_err check_config(const struct s2_config *config)
+S2_COLD static enum s2_err check_config(const struct s2_config *config)
 {
 	if (config->fmt == NULL || config->tables.alloc == NULL || config->tables.free == NULL ||
 	    config->mmu == NULL || config->mmu->flush == NULL) {
@@ -55,7 +55,7 @@ static enum s2_err check_config(const struct s2_config *config)
 	return S2_OK;
 }
 
-enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *config)
+S2_COLD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *config)
 {
 	enum s2_err err = check_config(config);
 	void *root;
@@ -73,8 +73,10 @@ enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *config)
 	s->top_lg2 = (uint8_t)s->fmt->lg2(s->top);
 	choose_leaves(s, config->leaf_sizes);
 	fill_attr(s);
+	s->fmt->walk(s, &s->walk);
 	s->is_quiet = config->mmu->clean == NULL && config->mmu->invalidate_code == NULL &&
 		      config->mmu->mapped == NULL && config->lock == NULL;
+	s->maps_inline = s->is_quiet && s->walk.usable && !s->fmt->flush_on_map(s);
 	root = config->tables.alloc(config->tables.cookie, s->root_size);
 	if (root == NULL) {
 		return S2_ERR_NOMEM;
@@ -84,7 +86,7 @@ enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *config)
 	return S2_OK;
 }
 
-void s2_space_fini(struct s2_space *s)
+S2_COLD void s2_space_fini(struct s2_space *s)
 {
 	struct s2_gather g;
 
@@ -95,12 +97,12 @@ void s2_space_fini(struct s2_space *s)
 	s->root = NULL;
 }
 
-s2_hpa_t s2_space_root(const struct s2_space *s)
+S2_COLD s2_hpa_t s2_space_root(const struct s2_space *s)
 {
 	return s2_hpa((uint64_t)(uintptr_t)s->root + s->config.tables.hpa_offset);
 }
 
-struct s2_range s2_space_range(const struct s2_space *s)
+S2_COLD struct s2_range s2_space_range(const struct s2_space *s)
 {
 	/* A length of 2^64 cannot be said: such a space is told without its last page. */
 	uint64_t len = s->last == UINT64_MAX ? UINT64_MAX - (S2_PAGE_SIZE - 1) : s->last + 1;
@@ -108,7 +110,7 @@ struct s2_range s2_space_range(const struct s2_space *s)
 	return s2_range(s2_gpa(0), len);
 }
 
-uint64_t s2_space_leaf_sizes(const struct s2_space *s)
+S2_COLD uint64_t s2_space_leaf_sizes(const struct s2_space *s)
 {
 	uint64_t sizes = 0;
 
@@ -125,7 +127,7 @@ uint64_t s2_space_leaf_sizes(const struct s2_space *s)
 	return sizes;
 }
 
-size_t s2_table_size(const struct s2_space *s, enum s2_table_class table_class)
+S2_COLD size_t s2_table_size(const struct s2_space *s, enum s2_table_class table_class)
 {
 	return s->fmt->table_bytes(table_class == S2_TABLE_LEAF ? 0 : 1);
 }
@@ -133,7 +135,7 @@ size_t s2_table_size(const struct s2_space *s, enum s2_table_class table_class)
 /* struct s2_events is nothing but counters of 64 bits. */
 #define EVENT_COUNT (sizeof(struct s2_events) / sizeof(uint64_t))
 
-void s2_events_add(struct s2_space *s, struct s2_events *events)
+S2_COLD void s2_events_add(struct s2_space *s, struct s2_events *events)
 {
 	const uint64_t *from = (const uint64_t *)(const void *)events;
 	uint64_t *to = (uint64_t *)(void *)&s->events;
@@ -146,7 +148,7 @@ void s2_events_add(struct s2_space *s, struct s2_events *events)
 	memset(events, 0, sizeof(*events));
 }
 
-void s2_space_events(const struct s2_space *s, struct s2_events *out)
+S2_COLD void s2_space_events(const struct s2_space *s, struct s2_events *out)
 {
 	const uint64_t *from = (const uint64_t *)(const void *)&s->events;
 	uint64_t *to = (uint64_t *)(void *)out;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Chunks, maps, and the two passes of every change: try (may fail, changes nothing) and commit
+ * Chunks, regions, and the two passes of every change: try (may fail, changes nothing) and commit
  * (cannot fail).
  *
  * When a map goes: as soon as its chunk is uniform and at rest. A chunk that became uniform while
@@ -9,227 +9,192 @@
  */
 #include "internal.h"
 
-/* The pages of one chunk that a walk over a range meets, numbered within the chunk. */
+/*
+ * What a walk over a range meets first: pages of one chunk, numbered within the chunk; or whole
+ * chunks of one region that are uniform and alike.
+ */
 struct part {
 	struct s2_chunk *chunk;
+	struct s2_track_region *region;
+	uint64_t chunk_count;
 	unsigned start;
 	unsigned end;
-	unsigned size; /* pages of this chunk that exist */
+	unsigned first; /* the pages of this chunk that exist */
+	unsigned last;
 };
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
+static bool is_whole_block(struct s2_pages pages, struct s2_pages block)
 {
-	return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
+	return pages.start == block.start && pages.end >= block.end;
 }
 
 /* The first part of the pages, which must not be empty. */
 static struct part part_first(const struct s2_track *t, struct s2_pages pages)
 {
-	struct s2_pages all = s2_range_pages(t->range);
-	uint64_t index = pages.start / S2_CHUNK_PAGES;
-	uint64_t start = index * S2_CHUNK_PAGES;
-	uint64_t end = start + S2_CHUNK_PAGES;
+	struct s2_pages own = s2_track_block(t, pages.start, S2_CHUNK_PAGES);
+	uint64_t base = pages.start & ~(uint64_t)(S2_CHUNK_PAGES - 1);
 	struct part part = {
-		.chunk = &t->chunk[index - all.start / S2_CHUNK_PAGES],
-		.start = (unsigned)(pages.start - start),
-		.end = (unsigned)(min_u64(pages.end, end) - start),
-		.size = (unsigned)(min_u64(all.end, end) - max_u64(all.start, start)),
+		.chunk = s2_track_chunk(t, pages.start),
+		.region = s2_track_region(t, pages.start),
+		.chunk_count = 1,
+		.start = (unsigned)(pages.start - base),
+		.end = (unsigned)(s2_pages_overlap(pages, own).end - base),
+		.first = (unsigned)(own.start - base),
+		.last = (unsigned)(own.end - base),
 	};
 
 	return part;
 }
 
-static unsigned part_len(const struct part *part)
-{
-	return part->end - part->start;
-}
-
 static bool part_is_whole(const struct part *part)
 {
-	return part_len(part) == part->size;
+	return part->start == part->first && part->end == part->last;
 }
 
-static bool chunk_is_uniform(const struct s2_chunk *chunk)
+static uint64_t part_len(const struct part *part)
 {
-	return chunk->word < S2_CODE_COUNT;
+	return part->end - part->start + (part->chunk_count - 1) * S2_CHUNK_PAGES;
 }
 
-static unsigned chunk_code(const struct s2_chunk *chunk)
+/* Adds to a uniform part the chunks behind it that are like it, as far as region and pages reach. */
+static void part_extend(const struct s2_track *t, struct part *part, struct s2_pages pages)
 {
-	return (unsigned)chunk->word;
-}
+	struct s2_pages region = s2_track_block(t, pages.start, S2_REGION_PAGES);
+	uint64_t max = (s2_pages_overlap(pages, region).end - pages.start) / S2_CHUNK_PAGES;
+	uintptr_t word = part->chunk->word;
+	uint64_t count = 1;
 
-static struct s2_map *chunk_map(const struct s2_chunk *chunk)
-{
-	return (struct s2_map *)chunk->word;
-}
-
-static unsigned map_get(const struct s2_map *map, unsigned page)
-{
-	return ((unsigned)map->nibble[page / 2] >> (page % 2 * 4)) & 0xfu;
-}
-
-static void map_set(struct s2_map *map, unsigned page, unsigned code)
-{
-	unsigned shift = page % 2 * 4;
-	unsigned byte = map->nibble[page / 2] & ~(0xfu << shift);
-
-	map->nibble[page / 2] = (uint8_t)(byte | code << shift);
-}
-
-static void map_fill(struct s2_map *map, unsigned start, unsigned end, unsigned code)
-{
-	if (start < end && start % 2 != 0) {
-		map_set(map, start++, code);
+	if (part->end - part->start != S2_CHUNK_PAGES) {
+		return;
 	}
-	if (start < end && end % 2 != 0) {
-		map_set(map, --end, code);
+	if (part->region->map_count == 0 &&
+	    part->region->count[s2_chunk_code(part->chunk)] == region.end - region.start) {
+		count = max;
 	}
-	if (start < end) {
-		memset(&map->nibble[start / 2], (int)(code * 0x11u), (end - start) / 2);
+	while (count < max && part->chunk[count].word == word) {
+		count++;
 	}
+	part->chunk_count = count;
 }
 
-/* The end of the stretch of one code that begins at start. */
-static unsigned map_stretch(const struct s2_map *map, unsigned start, unsigned end)
+/* A uniform chunk becomes a mixed one. The map still has to be told what differs. */
+static void chunk_mix(struct s2_track *t, struct s2_chunk *chunk, struct s2_track_region *region,
+		      struct s2_track_map *map)
 {
-	unsigned code = map_get(map, start);
-	uint64_t alike = code * UINT64_C(0x1111111111111111);
-	unsigned page = start;
-
-	while (page < end && map_get(map, page) == code) {
-		uint64_t word;
-
-		/* Sixteen pages at a time where that is possible; the same in either byte order. */
-		if (page % 2 == 0 && page + 16 <= end) {
-			memcpy(&word, &map->nibble[page / 2], sizeof(word));
-			if (word == alike) {
-				page += 16;
-				continue;
-			}
-		}
-		page++;
+	for (unsigned i = 0; i < S2_MAP_WORDS; i++) {
+		map->word[i] = s2_code_word(s2_chunk_code(chunk));
 	}
-	return page;
-}
-
-static void count_move(struct s2_track *t, struct s2_map *map, unsigned from, unsigned to,
-		       unsigned page_count)
-{
-	t->count[from] -= page_count;
-	t->count[to] += page_count;
-	if (map != NULL) {
-		map->count[from] = (uint16_t)(map->count[from] - page_count);
-		map->count[to] = (uint16_t)(map->count[to] + page_count);
-	}
-}
-
-enum s2_err s2_pool_fill(struct s2_pool *pool, const struct s2_env *env, unsigned count)
-{
-	pool->count = 0;
-	while (pool->count < count) {
-		struct s2_map *map = env->alloc(env->cookie, sizeof(*map));
-
-		if (map == NULL) {
-			s2_pool_drain(pool, env);
-			return S2_ERR_NOMEM;
-		}
-		pool->map[pool->count++] = map;
-	}
-	return S2_OK;
-}
-
-void s2_pool_drain(struct s2_pool *pool, const struct s2_env *env)
-{
-	while (pool->count > 0) {
-		env->free(env->cookie, pool->map[--pool->count], sizeof(struct s2_map));
-	}
-}
-
-static struct s2_map *pool_take(struct s2_pool *pool)
-{
-	if (pool->count == 0) {
-		/* The reservation was too small: our own bug. There is no truth to go on with. */
-		__builtin_trap();
-	}
-	return pool->map[--pool->count];
-}
-
-static void pool_give(struct s2_pool *pool, const struct s2_env *env, struct s2_map *map)
-{
-	if (pool->count < S2_POOL_MAX) {
-		pool->map[pool->count++] = map;
-	} else {
-		env->free(env->cookie, map, sizeof(*map));
-	}
-}
-
-static void chunk_unfold(struct s2_track *t, const struct part *part, struct s2_pool *pool)
-{
-	unsigned code = chunk_code(part->chunk);
-	struct s2_map *map = pool_take(pool);
-
-	memset(map->count, 0, sizeof(map->count));
-	map->count[code] = (uint16_t)part->size;
-	map_fill(map, 0, S2_CHUNK_PAGES, code);
-	part->chunk->word = (uintptr_t)map;
+	chunk->word = (uintptr_t)map;
+	region->map_count++;
 	t->map_count++;
 }
 
-/* Gives the map back if all pages have this code now and nobody will miss it (see the top). */
-static void chunk_fold(struct s2_track *t, const struct part *part, unsigned code,
-		       struct s2_pool *pool)
+/* The map of a chunk whose pages all have this code is needed no longer. */
+static struct s2_track_map *chunk_unmix(struct s2_track *t, struct s2_chunk *chunk,
+					struct s2_track_region *region, unsigned code)
 {
-	struct s2_map *map = chunk_map(part->chunk);
+	struct s2_track_map *map = s2_chunk_map(chunk);
 
-	if (map->count[code] != part->size || (s2_code_moving(code) && !part_is_whole(part))) {
-		return;
-	}
-	part->chunk->word = code;
+	chunk->word = code;
+	region->map_count--;
 	t->map_count--;
-	pool_give(pool, &t->env, map);
+	return map;
+}
+
+enum s2_err s2_track_mix(struct s2_track *t, uint64_t page, const struct s2_step *step)
+{
+	struct s2_chunk *chunk = s2_track_chunk(t, page);
+	struct s2_track_region *region = s2_track_region(t, page);
+	unsigned start = page % S2_CHUNK_PAGES;
+	unsigned from = s2_chunk_code(chunk);
+	unsigned to = step->to[from];
+	struct s2_track_map *map;
+
+	if (to >= S2_STEP_ERR) {
+		return (enum s2_err)(to - S2_STEP_ERR);
+	}
+	if (to == from) {
+		return S2_OK;
+	}
+	map = t->env.alloc(t->env.cookie, sizeof(*map));
+	if (map == NULL) {
+		return S2_ERR_NOMEM;
+	}
+	chunk_mix(t, chunk, region, map);
+	s2_track_map_fill(map, start, start + 1, to);
+	s2_track_recount(t, region, from, to, 1);
+	return S2_OK;
+}
+
+enum s2_err s2_track_unmix(struct s2_track *t, uint64_t page)
+{
+	struct s2_chunk *chunk = s2_track_chunk(t, page);
+	unsigned code = s2_track_code(t, page);
+
+	if (!s2_code_moving(code) &&
+	    s2_track_map_is_uniform(s2_chunk_map(chunk), page % S2_CHUNK_PAGES)) {
+		t->env.free(t->env.cookie, chunk_unmix(t, chunk, s2_track_region(t, page), code),
+			    sizeof(struct s2_track_map));
+	}
+	return S2_OK;
 }
 
 static void commit_map(struct s2_track *t, const struct part *part, const struct s2_step *step,
 		       struct s2_pool *pool)
 {
-	struct s2_map *map = chunk_map(part->chunk);
+	struct s2_track_map *map = s2_chunk_map(part->chunk);
+	unsigned code;
 	unsigned next;
 
 	for (unsigned page = part->start; page < part->end; page = next) {
-		unsigned from = map_get(map, page);
+		unsigned from = s2_track_map_get(map, page);
 		unsigned to = step->to[from];
 
-		next = map_stretch(map, page, part->end);
+		next = s2_track_map_stretch(map, page, part->end);
 		if (to < S2_STEP_ERR && to != from) {
-			map_fill(map, page, next, to);
-			count_move(t, map, from, to, next - page);
+			/* The pages that do not exist follow their neighbour. */
+			s2_track_map_fill(map, page == part->first ? 0 : page,
+					  next == part->last ? S2_CHUNK_PAGES : next, to);
+			s2_track_recount(t, part->region, from, to, next - page);
 		}
 	}
-	chunk_fold(t, part, map_get(map, part->start), pool);
+	code = s2_track_map_get(map, part->start);
+	if ((!s2_code_moving(code) || part_is_whole(part)) &&
+	    s2_track_map_is_uniform(map, part->start)) {
+		s2_pool_give(pool, &t->env, chunk_unmix(t, part->chunk, part->region, code));
+	}
 }
 
-static void commit_part(struct s2_track *t, const struct part *part, const struct s2_step *step,
-			struct s2_pool *pool)
+static void fill_chunks(struct s2_chunk *chunk, uint64_t count, unsigned code)
 {
-	if (chunk_is_uniform(part->chunk)) {
-		unsigned from = chunk_code(part->chunk);
+	/* By eights, because compilers then use vectors. */
+	for (; count >= 8; count -= 8, chunk += 8) {
+		for (unsigned i = 0; i < 8; i++) {
+			chunk[i].word = code;
+		}
+	}
+	for (; count > 0; count--, chunk++) {
+		chunk->word = code;
+	}
+}
+
+static void commit_part(struct s2_track *t, struct part *part, struct s2_pages pages,
+			const struct s2_step *step, struct s2_pool *pool)
+{
+	if (s2_chunk_is_uniform(part->chunk)) {
+		unsigned from = s2_chunk_code(part->chunk);
 		unsigned to = step->to[from];
 
+		part_extend(t, part, pages);
 		if (to >= S2_STEP_ERR || to == from) {
 			return;
 		}
 		if (part_is_whole(part)) {
-			part->chunk->word = to;
-			count_move(t, NULL, from, to, part->size);
+			fill_chunks(part->chunk, part->chunk_count, to);
+			s2_track_recount(t, part->region, from, to, (uint32_t)part_len(part));
 			return;
 		}
-		chunk_unfold(t, part, pool);
+		chunk_mix(t, part->chunk, part->region, s2_pool_take(pool));
 	}
 	commit_map(t, part, step, pool);
 }
@@ -240,7 +205,7 @@ void s2_track_commit(struct s2_track *t, struct s2_pages pages, const struct s2_
 	while (pages.start < pages.end) {
 		struct part part = part_first(t, pages);
 
-		commit_part(t, &part, step, pool);
+		commit_part(t, &part, pages, step, pool);
 		pages.start += part_len(&part);
 	}
 }
@@ -248,8 +213,10 @@ void s2_track_commit(struct s2_track *t, struct s2_pages pages, const struct s2_
 static enum s2_err try_part(const struct part *part, const struct s2_step *step,
 			    unsigned *map_count)
 {
-	if (chunk_is_uniform(part->chunk)) {
-		unsigned from = chunk_code(part->chunk);
+	const struct s2_track_map *map;
+
+	if (s2_chunk_is_uniform(part->chunk)) {
+		unsigned from = s2_chunk_code(part->chunk);
 		unsigned to = step->to[from];
 
 		if (to >= S2_STEP_ERR) {
@@ -260,9 +227,10 @@ static enum s2_err try_part(const struct part *part, const struct s2_step *step,
 		}
 		return S2_OK;
 	}
+	map = s2_chunk_map(part->chunk);
 	for (unsigned page = part->start; page < part->end;
-	     page = map_stretch(chunk_map(part->chunk), page, part->end)) {
-		unsigned to = step->to[map_get(chunk_map(part->chunk), page)];
+	     page = s2_track_map_stretch(map, page, part->end)) {
+		unsigned to = step->to[s2_track_map_get(map, page)];
 
 		if (to >= S2_STEP_ERR) {
 			return (enum s2_err)(to - S2_STEP_ERR);
@@ -271,16 +239,42 @@ static enum s2_err try_part(const struct part *part, const struct s2_step *step,
 	return S2_OK;
 }
 
+/* Do the pages begin with a whole region, and do its counters alone say that all can make the step? */
+static bool try_region(const struct s2_track *t, struct s2_pages pages, const struct s2_step *step)
+{
+	const struct s2_track_region *region = s2_track_region(t, pages.start);
+
+	if (!is_whole_block(pages, s2_track_block(t, pages.start, S2_REGION_PAGES))) {
+		return false;
+	}
+	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
+		if (region->count[code] != 0 && step->to[code] >= S2_STEP_ERR) {
+			return false;
+		}
+	}
+	return true;
+}
+
 enum s2_err s2_track_try(const struct s2_track *t, struct s2_pages pages,
 			 const struct s2_step *step, unsigned *map_count)
 {
 	*map_count = 0;
 	while (pages.start < pages.end) {
-		struct part part = part_first(t, pages);
-		enum s2_err err = try_part(&part, step, map_count);
+		struct part part;
+		enum s2_err err;
 
+		/* What is whole needs no map. */
+		if (try_region(t, pages, step)) {
+			pages.start = s2_track_block(t, pages.start, S2_REGION_PAGES).end;
+			continue;
+		}
+		part = part_first(t, pages);
+		err = try_part(&part, step, map_count);
 		if (err != S2_OK) {
 			return err;
+		}
+		if (s2_chunk_is_uniform(part.chunk)) {
+			part_extend(t, &part, pages);
 		}
 		pages.start += part_len(&part);
 	}
@@ -294,7 +288,7 @@ unsigned s2_track_uniform_count(const struct s2_track *t, struct s2_pages pages,
 	while (pages.start < pages.end && count < max) {
 		struct part part = part_first(t, pages);
 
-		if (chunk_is_uniform(part.chunk)) {
+		if (s2_chunk_is_uniform(part.chunk)) {
 			count++;
 		}
 		pages.start += part_len(&part);
@@ -302,28 +296,14 @@ unsigned s2_track_uniform_count(const struct s2_track *t, struct s2_pages pages,
 	return count;
 }
 
-unsigned s2_track_code(const struct s2_track *t, uint64_t page)
+/* The first page of a mixed part whose code is not in the set; part->end if there is none. */
+static unsigned map_skip(const struct part *part, unsigned codes)
 {
-	struct part part = part_first(t, s2_pages(page, page + 1));
-
-	if (chunk_is_uniform(part.chunk)) {
-		return chunk_code(part.chunk);
-	}
-	return map_get(chunk_map(part.chunk), part.start);
-}
-
-/* The first page of the part whose code is not in the set; part->end if there is none. */
-static unsigned part_skip(const struct part *part, unsigned codes)
-{
-	const struct s2_map *map;
+	const struct s2_track_map *map = s2_chunk_map(part->chunk);
 	unsigned page = part->start;
 
-	if (chunk_is_uniform(part->chunk)) {
-		return (codes >> chunk_code(part->chunk)) & 1u ? part->end : part->start;
-	}
-	map = chunk_map(part->chunk);
-	while (page < part->end && ((codes >> map_get(map, page)) & 1u)) {
-		page = map_stretch(map, page, part->end);
+	while (page < part->end && ((codes >> s2_track_map_get(map, page)) & 1u)) {
+		page = s2_track_map_stretch(map, page, part->end);
 	}
 	return page;
 }
@@ -332,81 +312,124 @@ uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned
 {
 	while (pages.start < pages.end) {
 		struct part part = part_first(t, pages);
-		unsigned stop = part_skip(&part, codes);
 
-		pages.start += stop - part.start;
-		if (stop < part.end) {
-			break;
+		if (!s2_chunk_is_uniform(part.chunk)) {
+			unsigned stop = map_skip(&part, codes);
+
+			if (stop < part.end) {
+				return pages.start + (stop - part.start);
+			}
+		} else if ((codes >> s2_chunk_code(part.chunk)) & 1u) {
+			part_extend(t, &part, pages);
+		} else {
+			return pages.start;
 		}
+		pages.start += part_len(&part);
 	}
 	return pages.start;
 }
 
 static void count_part(const struct part *part, uint64_t count[S2_CODE_COUNT])
 {
-	const struct s2_map *map;
-	unsigned next;
-
-	if (chunk_is_uniform(part->chunk)) {
-		count[chunk_code(part->chunk)] += part_len(part);
+	if (s2_chunk_is_uniform(part->chunk)) {
+		count[s2_chunk_code(part->chunk)] += part_len(part);
 		return;
 	}
-	map = chunk_map(part->chunk);
-	if (part_is_whole(part)) {
-		for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-			count[code] += map->count[code];
-		}
-		return;
-	}
-	for (unsigned page = part->start; page < part->end; page = next) {
-		next = map_stretch(map, page, part->end);
-		count[map_get(map, page)] += next - page;
-	}
+	s2_track_map_count(s2_chunk_map(part->chunk), part->start, part->end, count);
 }
 
 void s2_track_count(const struct s2_track *t, struct s2_pages pages, uint64_t count[S2_CODE_COUNT])
 {
 	while (pages.start < pages.end) {
+		struct s2_pages region = s2_track_block(t, pages.start, S2_REGION_PAGES);
 		struct part part = part_first(t, pages);
 
+		if (is_whole_block(pages, region)) {
+			for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
+				count[code] += part.region->count[code];
+			}
+			pages.start = region.end;
+			continue;
+		}
+		if (s2_chunk_is_uniform(part.chunk)) {
+			part_extend(t, &part, pages);
+		}
 		count_part(&part, count);
 		pages.start += part_len(&part);
 	}
 }
 
-void s2_chunk_fini(struct s2_chunk *chunk, const struct s2_env *env)
+static bool chunk_is_alike(const struct s2_track *t, struct s2_pages chunk)
 {
-	if (!chunk_is_uniform(chunk)) {
-		env->free(env->cookie, chunk_map(chunk), sizeof(struct s2_map));
-	}
-}
+	unsigned code = s2_track_code(t, chunk.start);
 
-bool s2_chunk_check(const struct s2_track *t, uint64_t index, uint64_t count[S2_CODE_COUNT],
-		    uint64_t *map_count)
-{
-	struct s2_pages all = s2_range_pages(t->range);
-	uint64_t start = (all.start / S2_CHUNK_PAGES + index) * S2_CHUNK_PAGES;
-	struct s2_pages pages =
-		s2_pages(max_u64(start, all.start), min_u64(start + S2_CHUNK_PAGES, all.end));
-	struct part part = part_first(t, pages);
-	uint16_t seen[S2_CODE_COUNT] = {0};
-
-	count_part(&part, count);
-	if (chunk_is_uniform(part.chunk)) {
+	if (s2_chunk_is_uniform(s2_track_chunk(t, chunk.start))) {
 		return true;
 	}
-	(*map_count)++;
-	/* Page by page, and not by the stretches that the counters were made with. */
-	for (unsigned page = part.start; page < part.end; page++) {
-		seen[map_get(chunk_map(part.chunk), page)]++;
+	/* Else only moves in transition can be alike and have a map. */
+	return s2_code_moving(code) && s2_track_skip(t, chunk, s2_code_alike(code)) == chunk.end;
+}
+
+static bool region_is_alike(const struct s2_track *t, struct s2_pages region)
+{
+	unsigned codes = s2_code_alike(s2_track_code(t, region.start));
+	uint64_t count = 0;
+
+	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
+		if ((codes >> code) & 1u) {
+			count += s2_track_region(t, region.start)->count[code];
+		}
+	}
+	return count == region.end - region.start;
+}
+
+bool s2_track_alike(const struct s2_track *t, struct s2_pages pages)
+{
+	if (pages.start / S2_CHUNK_PAGES == (pages.end - 1) / S2_CHUNK_PAGES) {
+		return chunk_is_alike(t, pages);
+	}
+	return region_is_alike(t, pages);
+}
+
+/* Counted page by page, and not by the words that the counters were made with. */
+static bool check_map(const struct part *part, uint64_t count[S2_CODE_COUNT])
+{
+	const struct s2_track_map *map = s2_chunk_map(part->chunk);
+
+	for (unsigned page = part->first; page < part->last; page++) {
+		count[s2_track_map_get(map, page)]++;
+	}
+	/* What does not exist is like its neighbour, and at rest a map is for what is mixed. */
+	return s2_track_map_stretch(map, 0, part->first + 1) == part->first + 1 &&
+	       s2_track_map_stretch(map, part->last - 1, S2_CHUNK_PAGES) == S2_CHUNK_PAGES &&
+	       (s2_code_moving(s2_track_map_get(map, 0)) || !s2_track_map_is_uniform(map, 0));
+}
+
+bool s2_region_check(const struct s2_track *t, struct s2_pages region,
+		     uint64_t count[S2_CODE_COUNT], uint64_t *map_count)
+{
+	const struct s2_track_region *counters = s2_track_region(t, region.start);
+	uint64_t seen[S2_CODE_COUNT] = {0};
+	uint64_t maps = 0;
+
+	while (region.start < region.end) {
+		struct part part = part_first(t, region);
+
+		if (s2_chunk_is_uniform(part.chunk)) {
+			seen[s2_chunk_code(part.chunk)] += part_len(&part);
+		} else if (check_map(&part, seen)) {
+			maps++;
+		} else {
+			return false;
+		}
+		region.start += part_len(&part);
 	}
 	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		if (seen[code] != chunk_map(part.chunk)->count[code]) {
+		if (seen[code] != counters->count[code]) {
 			return false;
 		}
-		if (seen[code] == part.size && !s2_code_moving(code)) {
-			return false;
-		}
+		count[code] += seen[code];
 	}
-	return true;
+	*map_count += maps;
+	return maps == counters->map_count;
 }

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The state machine of one page: codes, and the steps between them. */
+/* The state machine of one page: codes, and the steps between them. All of it is tables. */
 #include "internal.h"
 
-static const struct {
-	uint8_t state;
-	bool widened;
-	uint8_t done;
-	uint8_t undo;
-} code_info[S2_CODE_COUNT] = {
-	[S2_CODE_NONE] = {.state = S2_NONE},
-	[S2_CODE_SECURE] = {.state = S2_SECURE},
-	[S2_CODE_SHARED] = {.state = S2_SHARED},
-	[S2_CODE_EXPORTED] = {.state = S2_EXPORTED},
-	[S2_CODE_POISONED] = {.state = S2_POISONED},
-	[S2_CODE_SHARED_WIDENED] = {.state = S2_SHARED, .widened = true},
-	[S2_CODE_EXPORTED_WIDENED] = {.state = S2_EXPORTED, .widened = true},
-	[S2_CODE_DONATING] = {S2_SECURE, false, S2_CODE_SECURE, S2_CODE_NONE},
-	[S2_CODE_SHARING] = {S2_SECURE, false, S2_CODE_SHARED, S2_CODE_SECURE},
-	[S2_CODE_SHARING_WIDENED] = {S2_SECURE, false, S2_CODE_SHARED_WIDENED, S2_CODE_SECURE},
-	[S2_CODE_UNSHARING] = {S2_SECURE, false, S2_CODE_SECURE, S2_CODE_SHARED},
-	[S2_CODE_UNSHARING_WIDENED] = {S2_SECURE, false, S2_CODE_SECURE, S2_CODE_SHARED_WIDENED},
-	[S2_CODE_EXPORTING] = {S2_SECURE, false, S2_CODE_EXPORTED, S2_CODE_SECURE},
-	[S2_CODE_EXPORTING_WIDENED] = {S2_SECURE, false, S2_CODE_EXPORTED_WIDENED, S2_CODE_SECURE},
-	[S2_CODE_IMPORTING] = {S2_SECURE, false, S2_CODE_SECURE, S2_CODE_EXPORTED},
-	/* There is no way back: s2_step_undo() does not look here. */
-	[S2_CODE_RECLAIMING] = {S2_SECURE, false, S2_CODE_NONE, S2_CODE_NONE},
+/* A page in transition, whichever way it goes. */
+#define MOVING                         \
+	{                              \
+		S2_SECURE, true, false \
+	}
+
+const struct s2_page s2_code_pages[S2_CODE_COUNT] = {
+	[S2_CODE_NONE] = {S2_NONE, false, false},
+	[S2_CODE_SECURE] = {S2_SECURE, false, false},
+	[S2_CODE_SHARED] = {S2_SHARED, false, false},
+	[S2_CODE_EXPORTED] = {S2_EXPORTED, false, false},
+	[S2_CODE_POISONED] = {S2_POISONED, false, false},
+	[S2_CODE_SHARED_WIDENED] = {S2_SHARED, false, true},
+	[S2_CODE_EXPORTED_WIDENED] = {S2_EXPORTED, false, true},
+	[S2_CODE_DONATING] = MOVING,
+	[S2_CODE_SHARING] = MOVING,
+	[S2_CODE_SHARING_WIDENED] = MOVING,
+	[S2_CODE_UNSHARING] = MOVING,
+	[S2_CODE_UNSHARING_WIDENED] = MOVING,
+	[S2_CODE_EXPORTING] = MOVING,
+	[S2_CODE_EXPORTING_WIDENED] = MOVING,
+	[S2_CODE_IMPORTING] = MOVING,
+	[S2_CODE_RECLAIMING] = MOVING,
 };
 
 enum s2_err s2_code_err(unsigned code)
@@ -33,17 +33,6 @@ enum s2_err s2_code_err(unsigned code)
 		return S2_ERR_BUSY;
 	}
 	return code == S2_CODE_POISONED ? S2_ERR_POISON : S2_ERR_STATE;
-}
-
-struct s2_page s2_code_page(unsigned code)
-{
-	struct s2_page page = {
-		.state = (enum s2_state)code_info[code].state,
-		.moving = s2_code_moving(code),
-		.widened = code_info[code].widened,
-	};
-
-	return page;
 }
 
 unsigned s2_code_alike(unsigned code)
@@ -67,101 +56,94 @@ unsigned s2_code_resting(enum s2_state state)
 	return codes;
 }
 
-static uint8_t step_err(enum s2_err err)
-{
-	return (uint8_t)(S2_STEP_ERR + (unsigned)err);
-}
+/* In the place of a next code: there is none, and why. */
+enum {
+	INVAL = S2_STEP_ERR + S2_ERR_INVAL,
+	STATE = S2_STEP_ERR + S2_ERR_STATE,
+	BUSY = S2_STEP_ERR + S2_ERR_BUSY,
+	POISON = S2_STEP_ERR + S2_ERR_POISON,
+};
 
-/* All codes refuse, each for its own reason; the caller then opens those that may make the step. */
-static void step_close(struct s2_step *step)
-{
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		step->to[code] = step_err(s2_code_err(code));
-	}
-}
+/* Where the moves end. */
+enum {
+	DONE_DONATING = S2_CODE_SECURE,
+	DONE_SHARING = S2_CODE_SHARED,
+	DONE_SHARING_WIDENED = S2_CODE_SHARED_WIDENED,
+	DONE_UNSHARING = S2_CODE_SECURE,
+	DONE_UNSHARING_WIDENED = S2_CODE_SECURE,
+	DONE_EXPORTING = S2_CODE_EXPORTED,
+	DONE_EXPORTING_WIDENED = S2_CODE_EXPORTED_WIDENED,
+	DONE_IMPORTING = S2_CODE_SECURE,
+	DONE_RECLAIMING = S2_CODE_NONE,
+};
 
-void s2_step_begin(struct s2_step *step, enum s2_move move, bool widened)
-{
-	step_close(step);
-	switch (move) {
-	case S2_DONATE:
-		step->to[S2_CODE_NONE] = S2_CODE_DONATING;
-		break;
-	case S2_SHARE:
-		step->to[S2_CODE_SECURE] = widened ? S2_CODE_SHARING_WIDENED : S2_CODE_SHARING;
-		break;
-	case S2_UNSHARE:
-		step->to[S2_CODE_SHARED] = S2_CODE_UNSHARING;
-		step->to[S2_CODE_SHARED_WIDENED] = S2_CODE_UNSHARING_WIDENED;
-		break;
-	case S2_EXPORT:
-		step->to[S2_CODE_SECURE] = widened ? S2_CODE_EXPORTING_WIDENED : S2_CODE_EXPORTING;
-		break;
-	case S2_IMPORT:
-		step->to[S2_CODE_EXPORTED] = S2_CODE_IMPORTING;
-		step->to[S2_CODE_EXPORTED_WIDENED] = S2_CODE_IMPORTING;
-		break;
-	case S2_RECLAIM:
-		for (unsigned code = 0; !s2_code_moving(code); code++) {
-			step->to[code] = S2_CODE_RECLAIMING;
-		}
-		break;
-	case S2_MOVE_COUNT:
-		break;
+/* Steps, in the order of enum s2_code. Some start from pages at rest, some from moving ones. */
+#define AT_REST(...)                                                                      \
+	{                                                                                 \
+		{                                                                         \
+			__VA_ARGS__, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY \
+		}                                                                         \
 	}
-}
+#define IN_TRANSITION(...)                                                           \
+	{                                                                            \
+		{                                                                    \
+			STATE, STATE, STATE, STATE, STATE, STATE, STATE, __VA_ARGS__ \
+		}                                                                    \
+	}
+#define SAME(to)                                                                       \
+	{                                                                              \
+		{                                                                      \
+			to, to, to, to, to, to, to, to, to, to, to, to, to, to, to, to \
+		}                                                                      \
+	}
 
-void s2_step_done(struct s2_step *step)
-{
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		step->to[code] =
-			s2_code_moving(code) ? code_info[code].done : step_err(S2_ERR_STATE);
+/* The moves, plain and widened; TO is where to: the code in transition, or the one behind it. */
+#define MOVES(TO)                                                                                 \
+	{                                                                                         \
+		[S2_DONATE] = {AT_REST(TO(DONATING), STATE, STATE, STATE, POISON, STATE, STATE),  \
+			       SAME(INVAL)},                                                      \
+		[S2_SHARE] = {AT_REST(STATE, TO(SHARING), STATE, STATE, POISON, STATE, STATE),    \
+			      AT_REST(STATE, TO(SHARING_WIDENED), STATE, STATE, POISON, STATE,    \
+				      STATE)},                                                    \
+		[S2_UNSHARE] = {AT_REST(STATE, STATE, TO(UNSHARING), STATE, POISON,               \
+					TO(UNSHARING_WIDENED), STATE),                            \
+				SAME(INVAL)},                                                     \
+		[S2_EXPORT] = {AT_REST(STATE, TO(EXPORTING), STATE, STATE, POISON, STATE, STATE), \
+			       AT_REST(STATE, TO(EXPORTING_WIDENED), STATE, STATE, POISON, STATE, \
+				       STATE)},                                                   \
+		[S2_IMPORT] = {AT_REST(STATE, STATE, STATE, TO(IMPORTING), POISON, STATE,         \
+				       TO(IMPORTING)),                                            \
+			       SAME(INVAL)},                                                      \
+		[S2_RECLAIM] = {AT_REST(TO(RECLAIMING), TO(RECLAIMING), TO(RECLAIMING),           \
+					TO(RECLAIMING), TO(RECLAIMING), TO(RECLAIMING),           \
+					TO(RECLAIMING)),                                          \
+				SAME(INVAL)},                                                     \
+		[S2_MOVE_COUNT] = {SAME(INVAL), SAME(INVAL)},                                     \
 	}
-}
+#define BEGUN(code) S2_CODE_##code
+#define DONE(code) DONE_##code
 
-void s2_step_undo(struct s2_step *step)
-{
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		step->to[code] =
-			s2_code_moving(code) ? code_info[code].undo : step_err(S2_ERR_STATE);
-	}
-	step->to[S2_CODE_RECLAIMING] = step_err(S2_ERR_STATE);
-}
+const struct s2_step s2_begin_steps[S2_MOVE_COUNT + 1][2] = MOVES(BEGUN);
+const struct s2_step s2_move_steps[S2_MOVE_COUNT + 1][2] = MOVES(DONE);
+
+const struct s2_step s2_done_step = IN_TRANSITION(
+	DONE_DONATING, DONE_SHARING, DONE_SHARING_WIDENED, DONE_UNSHARING, DONE_UNSHARING_WIDENED,
+	DONE_EXPORTING, DONE_EXPORTING_WIDENED, DONE_IMPORTING, DONE_RECLAIMING);
+
+/* A reclaim goes forward only. */
+const struct s2_step s2_undo_step = IN_TRANSITION(
+	S2_CODE_NONE, S2_CODE_SECURE, S2_CODE_SECURE, S2_CODE_SHARED, S2_CODE_SHARED_WIDENED,
+	S2_CODE_SECURE, S2_CODE_SECURE, S2_CODE_EXPORTED, STATE);
 
 /* Neither shared nor exported: that is all a claim or a release has to say of a poisoned page. */
-static void step_mark(struct s2_step *step, enum s2_code shared, enum s2_code exported)
-{
-	step_close(step);
-	step->to[S2_CODE_POISONED] = step_err(S2_ERR_STATE);
-	step->to[S2_CODE_SHARED] = (uint8_t)shared;
-	step->to[S2_CODE_SHARED_WIDENED] = (uint8_t)shared;
-	step->to[S2_CODE_EXPORTED] = (uint8_t)exported;
-	step->to[S2_CODE_EXPORTED_WIDENED] = (uint8_t)exported;
-}
+const struct s2_step s2_claim_step = AT_REST(STATE, STATE, S2_CODE_SHARED, S2_CODE_EXPORTED, STATE,
+					     S2_CODE_SHARED, S2_CODE_EXPORTED);
 
-void s2_step_claim(struct s2_step *step)
-{
-	step_mark(step, S2_CODE_SHARED, S2_CODE_EXPORTED);
-}
+const struct s2_step s2_release_step =
+	AT_REST(STATE, STATE, S2_CODE_SHARED_WIDENED, S2_CODE_EXPORTED_WIDENED, STATE,
+		S2_CODE_SHARED_WIDENED, S2_CODE_EXPORTED_WIDENED);
 
-void s2_step_release(struct s2_step *step)
-{
-	step_mark(step, S2_CODE_SHARED_WIDENED, S2_CODE_EXPORTED_WIDENED);
-}
-
-void s2_step_poison(struct s2_step *step)
-{
-	memset(step->to, S2_CODE_POISONED, sizeof(step->to));
-}
-
-void s2_step_join(struct s2_step *first, const struct s2_step *second)
-{
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		if (first->to[code] < S2_STEP_ERR) {
-			first->to[code] = second->to[first->to[code]];
-		}
-	}
-}
+const struct s2_step s2_poison_step = SAME(S2_CODE_POISONED);
 
 const char *s2_state_name(enum s2_state state)
 {

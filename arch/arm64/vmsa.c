@@ -98,7 +98,7 @@ static inline void arm64_init_shape(struct s2_space *s, unsigned gpa_bits)
 	}
 }
 
-static inline enum s2_err fmt_init(struct s2_space *s)
+__attribute__((cold)) static enum s2_err fmt_init(struct s2_space *s)
 {
 	bool lpa2 = arm64_has(s, S2_ARM64_LPA2);
 	unsigned max = lpa2 ? 52 : 48;
@@ -203,7 +203,8 @@ static inline bool arm64_kind(const struct s2_space *s, unsigned mem, uint64_t *
 	return true;
 }
 
-static inline bool fmt_attr(const struct s2_space *s, unsigned prot, unsigned mem, uint64_t *attr)
+__attribute__((cold)) static bool fmt_attr(const struct s2_space *s, unsigned prot, unsigned mem,
+					   uint64_t *attr)
 {
 	uint64_t kind;
 	uint64_t xn;
@@ -340,8 +341,8 @@ static inline unsigned arm64_exec(uint64_t v)
 	}
 }
 
-static inline void fmt_decode(const struct s2_space *s, uint64_t v, unsigned level,
-			      struct s2_leaf *out)
+__attribute__((cold)) static void fmt_decode(const struct s2_space *s, uint64_t v, unsigned level,
+					     struct s2_leaf *out)
 {
 	uint64_t kind = v & MEMATTR;
 
@@ -376,10 +377,13 @@ static inline bool arm64_leaf_valid(const struct s2_space *s, uint64_t v, unsign
 	return v == fmt_set_dirty(s, same, level, leaf.dirty);
 }
 
-/* BBM1 is for single leaves: groups would need nT in each item, and single pages have none. */
+/*
+ * BBM1 is for single leaves: groups would need nT in each item, and single pages have none. BBM2 is
+ * for other sizes, not for other addresses, which is all that a single page can get.
+ */
 static inline enum s2_replace fmt_replace(const struct s2_space *s, unsigned level, bool group)
 {
-	if (arm64_has(s, S2_ARM64_HD)) {
+	if (arm64_has(s, S2_ARM64_HD) || (level == 0 && !group)) {
 		return S2_REPLACE_BREAK; /* R_RTBRL */
 	}
 	if (arm64_has(s, S2_ARM64_BBM2)) {
@@ -426,7 +430,7 @@ static inline uint64_t fmt_fade(uint64_t v, unsigned level)
 	return level > 0 ? v | NT : v;
 }
 
-static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned level)
+__attribute__((cold)) static bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned level)
 {
 	if (fmt_is_table(v, level)) {
 		uint64_t hpa = fmt_table_hpa(s, v, level);
@@ -434,6 +438,25 @@ static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned leve
 		return v == fmt_table(s, hpa, level) && hpa <= s->hpa_last;
 	}
 	return fmt_is_leaf(v, level) ? arm64_leaf_valid(s, v, level) : v == fmt_none(level);
+}
+
+/* Where LPA2 has address in bits 9:8, items with such bits go the long way. */
+static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
+{
+	uint64_t top = s->fmt_data[DATA_HPA_TOP];
+
+	walk->usable = true;
+	walk->page_bits = 9;
+	walk->upper_bits = 9;
+	walk->hpa_bits = HPA_48;
+	walk->table_mask = VALID | TYPE | top;
+	walk->table_value = VALID | TYPE;
+	walk->page_mask = VALID | TYPE | top;
+	walk->page_value = VALID | TYPE;
+	walk->block_mask = VALID | TYPE | top;
+	walk->block_value = VALID;
+	walk->page_none = fmt_none(0);
+	walk->page_leaf = fmt_leaf(s, 0, 0, 0);
 }
 
 #include <stage2/engine/engine.h>

@@ -416,4 +416,11 @@ static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned leve
 	return v == fmt_none(level);
 }
 
+/* Too odd for numbers. */
+static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
+{
+	(void)s;
+	(void)walk;
+}
+
 #include <stage2/engine/engine.h>

@@ -229,4 +229,10 @@ static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned leve
 	return v == fmt_set_dirty(s, made, level, fmt_is_dirty(s, v, level));
 }
 
+static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
+{
+	(void)s;
+	x86_walk(walk, EPT_R);
+}
+
 #include <stage2/engine/engine.h>

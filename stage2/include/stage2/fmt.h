@@ -75,6 +75,12 @@
  *							can this value, of any kind, have been made
  *							by the functions here? (reserved bits, ranges)
  *
+ *	void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
+ *							the same as numbers, so that inline code can
+ *							walk; may leave walk->usable false. Values that
+ *							do not match any mask are left to the functions
+ *							above: groups, or bits of addresses elsewhere
+ *
  * Marks:
  *
  *	bool fmt_keeps_accessed(const struct s2_space *s)	can leaves say "not accessed"?
@@ -145,8 +151,10 @@ struct s2_fmt {
 	void (*decode)(const struct s2_space *s, uint64_t v, unsigned level, struct s2_leaf *out);
 	bool (*valid)(const struct s2_space *s, uint64_t v, unsigned level);
 	uint64_t (*table_hpa)(const struct s2_space *s, uint64_t v, unsigned level);
+	void (*walk)(const struct s2_space *s, struct s2_walk *walk);
 	bool (*keeps_accessed)(const struct s2_space *s);
 	bool (*purges)(void);
+	bool (*flush_on_map)(const struct s2_space *s);
 
 	void (*fill_none)(uint64_t *table, unsigned level, size_t count);
 	void (*retire)(const struct s2_space *s, struct s2_gather *g); /* all tables but the root */
@@ -161,13 +169,11 @@ struct s2_fmt {
 			  struct s2_gather *g); /* arguments not checked; no locks */
 	enum s2_err (*unmap)(struct s2_space *s, struct s2_range range, struct s2_gather *g,
 			     struct s2_budget *budget);
-	void (*trim)(struct s2_space *s, struct s2_range range, struct s2_gather *g,
-		     struct s2_budget *budget);
 	enum s2_err (*protect)(struct s2_space *s, struct s2_range range, uint64_t attr,
 			       struct s2_gather *g, struct s2_budget *budget);
 	enum s2_err (*split)(struct s2_space *s, struct s2_range range, uint8_t lg2,
 			     struct s2_gather *g, struct s2_budget *budget);
-	enum s2_err (*collapse)(struct s2_space *s, struct s2_range range, struct s2_gather *g);
+	/* lg2 0: takes out empty tables, and nothing else. */
 	void (*collapse_all)(struct s2_space *s, struct s2_range range, uint8_t lg2,
 			     struct s2_gather *g, struct s2_budget *budget);
 	enum s2_err (*lookup)(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa);

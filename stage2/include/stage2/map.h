@@ -58,6 +58,14 @@ S2_NODISCARD enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, s
 				unsigned prot, enum s2_mem mem, struct s2_gather *g,
 				struct s2_budget *budget);
 
+/*
+ * Maps one page: s2_map() of a run of one page in a folio of its own, inline (walk.h) where its table
+ * is there. Fails as s2_map().
+ */
+S2_NODISCARD static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
+						   unsigned prot, enum s2_mem mem,
+						   struct s2_gather *g);
+
 /* Tables that s2_map() of these runs may need at most, whatever is mapped already. */
 struct s2_table_count s2_tables_bound(const struct s2_space *s, const struct s2_run *runs,
 				      size_t run_count);
@@ -129,9 +137,10 @@ struct s2_leaf {
 
 /*
  * The host-physical address behind a byte of the guest. Fails with S2_ERR_RANGE, S2_ERR_ABSENT; then
- * *hpa is not written. The fastest question; s2_query() tells more.
+ * *hpa is not written. The fastest question, inline (walk.h); s2_query() tells more.
  */
-S2_NODISCARD enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa);
+S2_NODISCARD static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa,
+						 s2_hpa_t *hpa);
 
 /* The entry, or the hole, around an address. Fails with S2_ERR_RANGE. */
 S2_NODISCARD enum s2_err s2_query(const struct s2_space *s, s2_gpa_t gpa, struct s2_leaf *out);
@@ -248,4 +257,7 @@ void s2_dump(const struct s2_space *s, void (*line)(void *cookie, const char *te
 #ifdef __cplusplus
 }
 #endif
+
+#include <stage2/walk.h>
+
 #endif

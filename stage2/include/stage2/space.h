@@ -100,6 +100,27 @@ struct s2_events {
 #define S2_KIND_SINGLE 1u /* of one item */
 #define S2_KIND_GROUP 2u  /* of a group of items */
 
+/*
+ * How the tables of a format are walked, as numbers: for the inline functions of map.h. What does not
+ * fit the numbers takes the way of all other calls.
+ */
+struct s2_walk {
+	bool usable;
+	bool swap;	      /* items are not in this processor's byte order */
+	uint8_t hpa_shift;    /* from the bits of an item to an address */
+	uint8_t page_bits;    /* index bits of tables of level 0 */
+	uint8_t upper_bits;   /* and of all others but the root */
+	uint64_t hpa_bits;    /* of a table's or a leaf's item: its address */
+	uint64_t table_mask;  /* above level 0: these bits say that it is a table */
+	uint64_t table_value; /* like this */
+	uint64_t page_mask;   /* and at level 0, that it is a leaf */
+	uint64_t page_value;
+	uint64_t block_mask; /* and above */
+	uint64_t block_value;
+	uint64_t page_none; /* an item of level 0 that says nothing */
+	uint64_t page_leaf; /* a single leaf of level 0 but for attributes and address */
+};
+
 /* The embedder provides the memory and does not look inside. Read-only for all but init and fini. */
 struct s2_space {
 	const struct s2_fmt *fmt;
@@ -109,11 +130,13 @@ struct s2_space {
 	uint64_t hpa_last;			      /* of the host-physical address space */
 	uint8_t leaf_kinds[S2_LEVEL_MAX];	      /* S2_KIND_..., a set for each level */
 	uint64_t attr[S2_MEM_COUNT][S2_PROT_ALL + 1]; /* 0: the format cannot say it */
-	uint64_t fmt_data[4];			      /* the format's own */
-	uint8_t top;				      /* level of the root */
-	uint8_t top_lg2;			      /* of what its items translate */
-	bool is_quiet;				      /* no locks, and mapping a run calls nobody */
-	size_t root_size;			      /* bytes */
+	struct s2_walk walk;
+	uint64_t fmt_data[4]; /* the format's own */
+	uint8_t top;	      /* level of the root */
+	uint8_t top_lg2;      /* of what its items translate */
+	bool maps_inline;     /* quiet, walk.usable, and none to leaf owes nothing */
+	bool is_quiet;	      /* no locks, and mapping a run calls nobody */
+	size_t root_size;     /* bytes */
 	/* Written by syncs: apart from what hot paths read. */
 	struct s2_events events __attribute__((aligned(128)));
 };

@@ -15,5 +15,6 @@
 #include <stage2/space.h>
 #include <stage2/track.h>
 #include <stage2/types.h>
+#include <stage2/walk.h>
 
 #endif

@@ -3,8 +3,9 @@
  * The tracker: for every 4 KiB page of a guest, whether the host may see it.
  *
  * It is the truth; page tables can be rebuilt from it. A 2 MiB chunk whose pages are all alike
- * costs one word; a mixed one has a map of four bits a page, which is given back when the chunk is
- * uniform and at rest again. A query is O(1), a transition of a range O(chunks touched).
+ * costs one word; a mixed one has a map of four bits a page, 256 bytes, which is given back when the
+ * chunk is uniform and at rest again. Counters for each GiB say what is the same in all of it. A
+ * query is O(1), a transition of a range O(chunks touched).
  *
  * A transition has two halves, because the back end in between may fail or stop half-way:
  *
@@ -16,8 +17,8 @@
  * A page in transition answers as SECURE, whichever way it is going: the tracker may call a page
  * secure that is not, and never the reverse.
  *
- * Context: one writer at a time for a tracker; readers (s2_track_get, s2_track_next, s2_track_sum)
- * must not run beside a writer. The embedder brings the lock.
+ * Context: one writer at a time for a tracker; readers (s2_track_get, s2_track_next,
+ * s2_track_uniform, s2_track_sum) must not run beside a writer. The embedder brings the lock.
  */
 #ifndef STAGE2_TRACK_H
 #define STAGE2_TRACK_H
@@ -87,10 +88,14 @@ struct s2_track_sum {
 struct s2_track {
 	struct s2_env env;
 	struct s2_range range;
+	uint64_t chunk_base; /* the page numbers where the first chunk and the first region begin */
+	uint64_t region_base;
 	uint64_t chunk_count;
-	struct s2_chunk *chunk; /* one a chunk of 2 MiB; see track_chunk.c */
-	uint64_t map_count;	/* mixed chunks: how many maps are allocated */
-	uint64_t count[16];	/* pages, by internal code */
+	uint64_t region_count;
+	struct s2_chunk *chunk;		/* one a chunk of 2 MiB; see track_chunk.c */
+	struct s2_track_region *region; /* one a region of 1 GiB */
+	uint64_t map_count;		/* mixed chunks: how many maps are allocated */
+	uint64_t count[16];		/* pages, by internal code */
 };
 
 /*
@@ -172,15 +177,29 @@ S2_NODISCARD enum s2_err s2_track_next(const struct s2_track *t, s2_gpa_t gpa,
 				       struct s2_range limit, struct s2_span *out);
 
 /*
- * Counts a range. O(1) a uniform chunk; the whole tracker is O(1).
+ * Is a whole block of address space alike, so that one leaf of a page table can say it? The block is
+ * the 2^lg2 bytes at gpa, 2 MiB or 1 GiB (lg2 21 or 30). *uniform says whether s2_track_get() answers
+ * the same, in all three members, for each of its pages; then *page is that answer. Pages that make
+ * different moves are alike while they are in transition. If they are not alike, *page is S2_NONE.
+ *
+ * Of a block that lies in the tracker only in part, that part decides, and nothing is said of the
+ * rest: who maps whole blocks compares the block with the tracker's range as well.
+ * Fails: S2_ERR_INVAL for another lg2; S2_ERR_ALIGN if gpa is not a multiple of the block's size;
+ * S2_ERR_RANGE if no page of the block is in the tracker. Then neither is written. O(1).
+ */
+S2_NODISCARD enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2,
+					  bool *uniform, struct s2_page *page);
+
+/*
+ * Counts a range. O(1) a GiB that the range covers and a uniform chunk; the whole tracker is O(1).
  * Fails: the range errors; S2_ERR_RANGE.
  */
 S2_NODISCARD enum s2_err s2_track_sum(const struct s2_track *t, struct s2_range range,
 				      struct s2_track_sum *out);
 
 /*
- * Verifies the tracker's own invariants: counters agree with the maps, no chunk that is uniform and
- * at rest has a map. Returns false if the library or its memory is broken. For tests and debugging;
+ * Verifies the tracker's own invariants: the counters of the tracker and of each GiB agree with the
+ * pages, no chunk that is uniform and at rest has a map. Returns false if the library or its memory is broken. For tests and debugging;
  * O(pages).
  */
 bool s2_track_check(const struct s2_track *t);

@@ -2,7 +2,7 @@
 /* Making larger leaves out of smaller ones. */
 
 /* A leaf without what may differ between leaves that are alike: a single item, marked. */
-ENGINE_COLD uint64_t leaf_plain(const struct s2_space *s, uint64_t v, uint64_t hpa, unsigned level)
+ENGINE_RARE uint64_t leaf_plain(const struct s2_space *s, uint64_t v, uint64_t hpa, unsigned level)
 {
 	v = fmt_move(s, v, level, hpa, level);
 	return fmt_set_dirty(s, fmt_set_accessed(s, v, level, true), level, true);
@@ -12,8 +12,8 @@ ENGINE_COLD uint64_t leaf_plain(const struct s2_space *s, uint64_t v, uint64_t h
  * Are these items leaves, alike, and contiguous from an address that is aligned to all of them
  * together?
  */
-ENGINE_FUNCTION bool items_are_run(const struct s2_space *s, const uint64_t *item, size_t count,
-				   unsigned level, uint64_t gpa)
+ENGINE_RARE bool items_are_run(const struct s2_space *s, const uint64_t *item, size_t count,
+			       unsigned level, uint64_t gpa)
 {
 	uint64_t v = item_load(item);
 	uint64_t hpa;
@@ -40,8 +40,8 @@ ENGINE_FUNCTION bool items_are_run(const struct s2_space *s, const uint64_t *ite
 }
 
 /* The leaf of the level above that says what the items of a table say, with all their marks. */
-ENGINE_FUNCTION uint64_t items_leaf(const struct s2_space *s, const uint64_t *table, unsigned level,
-				    uint64_t gpa)
+ENGINE_RARE uint64_t items_leaf(const struct s2_space *s, const uint64_t *table, unsigned level,
+				uint64_t gpa)
 {
 	uint64_t joined = item_load(table);
 	uint64_t hpa = fmt_hpa(s, joined, level, gpa);
@@ -64,8 +64,8 @@ ENGINE_FUNCTION uint64_t items_leaf(const struct s2_space *s, const uint64_t *ta
 }
 
 /* Replaces a table by the leaf that says the same. */
-ENGINE_FUNCTION void collapse_table(const struct s2_space *s, struct s2_gather *g,
-				    const struct s2_place *place, uint64_t v)
+ENGINE_RARE void collapse_table(const struct s2_space *s, struct s2_gather *g,
+				const struct s2_place *place, uint64_t v)
 {
 	unsigned level = place->level;
 	uint64_t *table = item_table(s, v, level);
@@ -89,8 +89,8 @@ ENGINE_FUNCTION void collapse_table(const struct s2_space *s, struct s2_gather *
 }
 
 /* Folds the groups of a table that lie in the range. */
-ENGINE_FUNCTION void fold_groups(const struct s2_space *s, struct s2_gather *g, uint64_t *table,
-				 unsigned level, uint64_t gpa, uint64_t last)
+ENGINE_RARE void fold_groups(const struct s2_space *s, struct s2_gather *g, uint64_t *table,
+			     unsigned level, uint64_t gpa, uint64_t last)
 {
 	uint64_t size = (uint64_t)group_items(level) << fmt_lg2(level);
 
@@ -124,12 +124,12 @@ struct collapse {
 	bool stopped;
 };
 
-ENGINE_FUNCTION void collapse_items(struct collapse *w, uint64_t *table, unsigned level,
-				    uint64_t gpa, uint64_t last);
+ENGINE_RARE void collapse_items(struct collapse *w, uint64_t *table, unsigned level, uint64_t gpa,
+				uint64_t last);
 
 /* An item that points to a table, after all that is below it. */
-ENGINE_FUNCTION void collapse_item(struct collapse *w, uint64_t *table, unsigned level,
-				   uint64_t gpa, uint64_t v)
+ENGINE_RARE void collapse_item(struct collapse *w, uint64_t *table, unsigned level, uint64_t gpa,
+			       uint64_t v)
 {
 	uint64_t *below = item_table(w->s, v, level);
 	struct s2_place place = place_of(w->s, table, gpa, level);
@@ -164,8 +164,8 @@ ENGINE_FUNCTION void collapse_item(struct collapse *w, uint64_t *table, unsigned
 }
 
 /* The items of a table that translate gpa to last. */
-ENGINE_FUNCTION void collapse_items(struct collapse *w, uint64_t *table, unsigned level,
-				    uint64_t gpa, uint64_t last)
+ENGINE_RARE void collapse_items(struct collapse *w, uint64_t *table, unsigned level, uint64_t gpa,
+				uint64_t last)
 {
 	while (level > 0 && !w->stopped) {
 		uint64_t *item = &table[item_index(w->s, gpa, level)];
@@ -181,8 +181,9 @@ ENGINE_FUNCTION void collapse_items(struct collapse *w, uint64_t *table, unsigne
 	}
 }
 
-ENGINE_FUNCTION void engine_collapse_all(struct s2_space *s, struct s2_range range, uint8_t lg2,
-					 struct s2_gather *g, struct s2_budget *budget)
+/* With a size of 0 it takes out empty tables, and nothing else. */
+ENGINE_RARE void engine_collapse_all(struct s2_space *s, struct s2_range range, uint8_t lg2,
+				     struct s2_gather *g, struct s2_budget *budget)
 {
 	struct collapse w = {
 		.s = s,
@@ -205,49 +206,4 @@ ENGINE_FUNCTION void engine_collapse_all(struct s2_space *s, struct s2_range ran
 		budget->rest = w.stopped ? s2_range(s2_gpa(w.stop), w.last - w.stop + 1)
 					 : s2_range(s2_gpa(w.last), 0);
 	}
-}
-
-/* Is all of the range mapped, alike, and contiguous from an aligned address? */
-ENGINE_FUNCTION bool range_is_run(const struct s2_space *s, struct s2_range range)
-{
-	struct cursor c;
-	uint64_t gpa = range.start.val;
-	uint64_t hpa = 0;
-	uint64_t plain = 0;
-	uint64_t v;
-
-	cursor_start(&c, s, gpa, s2_range_last(range).val, NULL);
-	while (cursor_find_leaf(&c, &v)) {
-		uint64_t at = fmt_hpa(s, v, c.level, item_first(c.gpa, c.level)) +
-			      (c.gpa - item_first(c.gpa, c.level));
-		uint64_t like = leaf_plain(s, fmt_move(s, v, c.level, 0, 0), 0, 0);
-
-		if (c.gpa != gpa || (c.gpa != range.start.val && (at != hpa || like != plain))) {
-			return false;
-		}
-		plain = like;
-		gpa = item_last(c.gpa, c.level) + 1;
-		hpa = at + (gpa - c.gpa);
-		cursor_next(&c);
-	}
-	return gpa == s2_range_last(range).val + 1 && ((hpa - range.len) & (range.len - 1)) == 0;
-}
-
-ENGINE_FUNCTION enum s2_err engine_collapse(struct s2_space *s, struct s2_range range,
-					    struct s2_gather *g)
-{
-	unsigned lg2 = (unsigned)__builtin_ctzll(range.len);
-	struct leaf_size size;
-
-	if ((range.len & (range.len - 1)) != 0 || !leaf_size_of(s, lg2, &size)) {
-		return S2_ERR_FORMAT;
-	}
-	if ((range.start.val & (range.len - 1)) != 0) {
-		return S2_ERR_ALIGN;
-	}
-	if (!range_is_run(s, range)) {
-		return S2_ERR_MIXED;
-	}
-	engine_collapse_all(s, range, (uint8_t)lg2, g, NULL);
-	return S2_OK;
 }

@@ -15,6 +15,9 @@ void s2_map_prepare(const struct s2_space *s, const struct s2_run *run, unsigned
 /* After it. */
 void s2_map_finish(const struct s2_space *s, const struct s2_run *run, unsigned prot);
 
+/* Is a flush owed for any of these bytes? */
+bool s2_gather_owes_at(const struct s2_gather *g, struct s2_range range);
+
 /*
  * Before something is mapped: what is owed for the range is flushed now. Processors may still use
  * what was there before, and must forget it before they can meet something else in its place.

@@ -5,6 +5,8 @@
 #define ENGINE_FUNCTION static __attribute__((unused))
 /* Once in the code, however many callers. */
 #define ENGINE_COLD static __attribute__((noinline, unused))
+/* The same, and small rather than fast. */
+#define ENGINE_RARE static __attribute__((cold, noinline, unused))
 
 /* Loops over the levels are unrolled, so that shifts and masks are constants. */
 #ifdef __clang__

@@ -68,7 +68,7 @@ ENGINE_FUNCTION void need_table(struct need *need, const struct mapping *m, unsi
 	}
 }
 
-ENGINE_FUNCTION void need_root(struct need *need, const struct mapping *m, unsigned top)
+ENGINE_RARE void need_root(struct need *need, const struct mapping *m, unsigned top)
 {
 	uint64_t gpa = m->gpa;
 
@@ -86,8 +86,8 @@ ENGINE_FUNCTION void need_root(struct need *need, const struct mapping *m, unsig
 	}
 }
 
-ENGINE_FUNCTION void engine_bound(const struct s2_space *s, const struct s2_run *runs,
-				  size_t run_count, struct s2_table_count *out)
+ENGINE_RARE void engine_bound(const struct s2_space *s, const struct s2_run *runs, size_t run_count,
+			      struct s2_table_count *out)
 {
 	struct need need = {.counted = {0}};
 
@@ -102,7 +102,7 @@ ENGINE_FUNCTION void engine_bound(const struct s2_space *s, const struct s2_run 
 }
 
 /* Does a leaf that is there say what the mapping wants of the bytes from gpa on? */
-ENGINE_FUNCTION bool leaf_agrees(const struct mapping *m, uint64_t v, unsigned level, uint64_t gpa)
+ENGINE_RARE bool leaf_agrees(const struct mapping *m, uint64_t v, unsigned level, uint64_t gpa)
 {
 	const struct s2_space *s = m->s;
 	struct s2_leaf is;
@@ -274,7 +274,7 @@ ENGINE_COLD bool map_none(const struct mapping *m, struct cursor *c, struct s2_g
 }
 
 /* Is there no leaf below this table? */
-ENGINE_FUNCTION bool table_is_empty(const struct s2_space *s, const uint64_t *table, unsigned level)
+ENGINE_RARE bool table_is_empty(const struct s2_space *s, const uint64_t *table, unsigned level)
 {
 	for (size_t i = 0; i < level_items(level); i++) {
 		uint64_t v = item_load(&table[i]);
@@ -291,8 +291,8 @@ ENGINE_FUNCTION bool table_is_empty(const struct s2_space *s, const uint64_t *ta
 }
 
 /* A table is where a leaf could be. True: it was empty, and is replaced. */
-ENGINE_FUNCTION bool map_over(const struct mapping *m, struct cursor *c, struct s2_gather *g,
-			      uint64_t v)
+ENGINE_RARE bool map_over(const struct mapping *m, struct cursor *c, struct s2_gather *g,
+			  uint64_t v)
 {
 	uint64_t *table = item_table(c->s, v, c->level);
 	struct s2_place place = cursor_place(c);
@@ -303,6 +303,52 @@ ENGINE_FUNCTION bool map_over(const struct mapping *m, struct cursor *c, struct 
 		return false;
 	}
 	table_retire_all(c->s, g, table, c->level - 1);
+	return true;
+}
+
+/*
+ * Empty tables stand where a group of the run's leaves could be: takes them out, so that nothing is there.
+ * at: so many items from the cursor on is one of them. False: not so, and nothing is changed.
+ */
+ENGINE_RARE bool map_clear_group(const struct mapping *m, struct cursor *c, struct s2_gather *g,
+				 size_t at)
+{
+	unsigned level = c->level;
+	size_t members = group_items(level);
+	size_t index = item_index(c->s, c->gpa, level);
+	size_t first = (index + at) & ~(members - 1);
+	struct s2_flush flush;
+	uint64_t *item;
+	uint64_t gpa;
+
+	if (level == 0 || !level_has_groups(c->s, level) || first < index ||
+	    first - index + members > cursor_whole_items(c) ||
+	    fmt_lg2(level) + fmt_group_lg2(level) > m->fit_lg2) {
+		return false;
+	}
+	item = cursor_item(c) + (first - index);
+	gpa = c->gpa + ((uint64_t)(first - index) << fmt_lg2(level));
+	for (size_t i = 0; i < members; i++) {
+		uint64_t v = item_load(&item[i]);
+
+		if (v != fmt_none(level) &&
+		    (!fmt_is_table(v, level) ||
+		     !table_is_empty(c->s, item_table(c->s, v, level), level - 1))) {
+			return false;
+		}
+	}
+	for (size_t i = 0; i < members; i++) {
+		uint64_t v = item_load(&item[i]);
+
+		if (fmt_is_table(v, level)) {
+			item_store(&item[i], fmt_none(level));
+			g->events.written++;
+			table_retire_all(c->s, g, item_table(c->s, v, level), level - 1);
+		}
+	}
+	flush = flush_of(S2_FLUSH_WALK, gpa, gpa + (((uint64_t)members << fmt_lg2(level)) - 1),
+			 fmt_lg2(0), S2_LEVEL_ANY);
+	flush_now(c->s, g, &flush);
 	return true;
 }
 
@@ -336,6 +382,9 @@ ENGINE_COLD void map_commit(const struct mapping *m, struct s2_gather *g)
 		uint64_t v = item_load_whole(m->s, cursor_item(&c), c.level);
 
 		if (fmt_is_table(v, c.level)) {
+			if (fits && map_clear_group(m, &c, g, 0)) {
+				continue;
+			}
 			if (fits && map_over(m, &c, g, v)) {
 				more = cursor_next(&c);
 			} else {
@@ -344,9 +393,12 @@ ENGINE_COLD void map_commit(const struct mapping *m, struct s2_gather *g)
 		} else if (fmt_is_leaf(v, c.level)) {
 			more = cursor_next(&c);
 		} else if (fits) {
-			more = map_leaves(
-				m, &c, g,
-				items_none(cursor_item(&c), c.level, cursor_whole_items(&c)));
+			size_t whole = cursor_whole_items(&c);
+			size_t none = items_none(cursor_item(&c), c.level, whole);
+
+			if (none == whole || !map_clear_group(m, &c, g, none)) {
+				more = map_leaves(m, &c, g, none);
+			}
 		} else if (map_none(m, &c, g)) {
 			more = cursor_next(&c);
 		}

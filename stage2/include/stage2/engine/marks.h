@@ -8,7 +8,7 @@ struct entry {
 	uint64_t last;
 };
 
-ENGINE_COLD struct entry entry_of(const struct cursor *c, uint64_t v)
+ENGINE_RARE struct entry entry_of(const struct cursor *c, uint64_t v)
 {
 	struct entry entry = {.c = c};
 
@@ -28,8 +28,8 @@ ENGINE_COLD struct entry entry_of(const struct cursor *c, uint64_t v)
  * Changes the marks of all items of an entry, whoever else may be at them. Items that another thread
  * is replacing or has replaced are left alone. Returns all marks that there were, in the last value.
  */
-ENGINE_FUNCTION uint64_t entry_change(const struct entry *entry, uint64_t joined, change_fn *change,
-				      bool on)
+ENGINE_RARE uint64_t entry_change(const struct entry *entry, uint64_t joined, change_fn *change,
+				  bool on)
 {
 	const struct s2_space *s = entry->c->s;
 	unsigned level = entry->items.level;
@@ -54,7 +54,7 @@ ENGINE_FUNCTION uint64_t entry_change(const struct entry *entry, uint64_t joined
 	return joined;
 }
 
-ENGINE_COLD uint64_t entry_marks(const struct entry *entry, uint64_t joined)
+ENGINE_RARE uint64_t entry_marks(const struct entry *entry, uint64_t joined)
 {
 	for (size_t i = 0; i < entry->items.count; i++) {
 		uint64_t v = item_load(&entry->items.item[i]);
@@ -66,7 +66,7 @@ ENGINE_COLD uint64_t entry_marks(const struct entry *entry, uint64_t joined)
 	return joined;
 }
 
-ENGINE_COLD void owe_entry(struct s2_gather *g, const struct entry *entry)
+ENGINE_RARE void owe_entry(struct s2_gather *g, const struct entry *entry)
 {
 	g->events.written += entry->items.count;
 	if (!fmt_purges()) {
@@ -75,7 +75,7 @@ ENGINE_COLD void owe_entry(struct s2_gather *g, const struct entry *entry)
 }
 
 /* To the next leaf at or behind the cursor. False: there is none, and the cursor is done. */
-ENGINE_FUNCTION bool cursor_find_leaf(struct cursor *c, uint64_t *v)
+ENGINE_RARE bool cursor_find_leaf(struct cursor *c, uint64_t *v)
 {
 	while (!c->done) {
 		*v = item_load(cursor_item(c));
@@ -94,7 +94,7 @@ ENGINE_FUNCTION bool cursor_find_leaf(struct cursor *c, uint64_t *v)
 	return false;
 }
 
-ENGINE_FUNCTION uint64_t engine_age(struct s2_space *s, struct s2_range range, struct s2_gather *g)
+ENGINE_RARE uint64_t engine_age(struct s2_space *s, struct s2_range range, struct s2_gather *g)
 {
 	struct cursor c;
 	uint64_t young = 0;
@@ -115,8 +115,8 @@ ENGINE_FUNCTION uint64_t engine_age(struct s2_space *s, struct s2_range range, s
 	return young;
 }
 
-ENGINE_FUNCTION enum s2_err engine_touch(struct s2_space *s, s2_gpa_t gpa, bool write,
-					 struct s2_gather *g)
+ENGINE_RARE enum s2_err engine_touch(struct s2_space *s, s2_gpa_t gpa, bool write,
+				     struct s2_gather *g)
 {
 	struct cursor c;
 	struct entry entry;
@@ -154,7 +154,7 @@ struct teller {
 	struct hull hull;
 };
 
-ENGINE_FUNCTION void teller_flush(struct teller *teller)
+ENGINE_RARE void teller_flush(struct teller *teller)
 {
 	if (teller->hull.first <= teller->hull.last) {
 		teller->tell(teller->cookie, s2_range(s2_gpa(teller->hull.first),
@@ -164,7 +164,7 @@ ENGINE_FUNCTION void teller_flush(struct teller *teller)
 	teller->hull.last = 0;
 }
 
-ENGINE_FUNCTION void teller_add(struct teller *teller, uint64_t first, uint64_t last)
+ENGINE_RARE void teller_add(struct teller *teller, uint64_t first, uint64_t last)
 {
 	if (teller->hull.first > teller->hull.last || teller->hull.last + 1 != first) {
 		teller_flush(teller);
@@ -172,9 +172,9 @@ ENGINE_FUNCTION void teller_add(struct teller *teller, uint64_t first, uint64_t 
 	hull_add(&teller->hull, first, last);
 }
 
-ENGINE_FUNCTION void engine_dirty_collect(struct s2_space *s, struct s2_range range, bool clear,
-					  void (*tell)(void *cookie, struct s2_range range),
-					  void *cookie, struct s2_gather *g)
+ENGINE_RARE void engine_dirty_collect(struct s2_space *s, struct s2_range range, bool clear,
+				      void (*tell)(void *cookie, struct s2_range range),
+				      void *cookie, struct s2_gather *g)
 {
 	struct teller teller = {.tell = tell, .cookie = cookie, .hull = HULL_NONE};
 	struct cursor c;

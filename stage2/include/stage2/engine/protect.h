@@ -39,54 +39,76 @@ ENGINE_COLD void change_item(const struct cursor *c, size_t index, unsigned leve
 }
 
 /*
- * The leaves among the next count items. Stops at the first table; returns how many items. Items that
- * are alike but for their address change in the same bits: those are worked out once.
+ * Changes items from the first on while they are like it but for their address: such items change in
+ * the same bits. Returns how many.
  */
+ENGINE_INLINE size_t change_alike(uint64_t *item, size_t count, uint64_t flip, uint64_t like_bits)
+{
+	uint64_t like = item_load(item);
+	uint64_t v = like;
+	size_t i = 0;
+
+	do {
+		item_store(&item[i], v ^ flip);
+		if (++i == count) {
+			break;
+		}
+		v = item_load(&item[i]);
+	} while (((v ^ like) & like_bits) == 0);
+	return i;
+}
+
+/* Items from first to end, counted from the cursor, have changed; a group is flushed as a whole. */
+ENGINE_COLD void owe_changed(const struct cursor *c, struct s2_gather *g, unsigned level,
+			     size_t first, size_t end)
+{
+	size_t index = item_index(c->s, c->gpa, level);
+	size_t members = group_items(level);
+
+	if (fmt_is_group(item_load(cursor_item(c) + first), level)) {
+		first = ((index + first) & ~(members - 1)) - index;
+	}
+	if (fmt_is_group(item_load(cursor_item(c) + end - 1), level)) {
+		end = ((index + end + members - 1) & ~(members - 1)) - index;
+	}
+	owe_leaves(g, c->gpa + ((uint64_t)first << fmt_lg2(level)),
+		   c->gpa + (((uint64_t)end << fmt_lg2(level)) - 1), level);
+}
+
+/* The leaves among the next count items. Stops at the first table; returns how many items. */
 ENGINE_COLD size_t change_items(const struct cursor *c, struct s2_gather *g, unsigned level,
 				size_t count, change_fn *change, uint64_t arg)
 {
-	const uint64_t like_bits = ~fmt_hpa_bits(level);
 	uint64_t *item = cursor_item(c);
-	uint64_t like = fmt_none(level);
-	uint64_t flip = 0;
-	size_t changed = 0;
 	size_t first = count;
 	size_t end = 0;
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; i < count; i++) {
+	while (i < count) {
 		uint64_t v = item_load(&item[i]);
+		size_t done = 1;
 
-		if (__builtin_expect(((v ^ like) & like_bits) != 0, false)) {
-			if (fmt_is_table(v, level)) {
-				break;
-			}
-			like = v;
-			flip = fmt_is_leaf(v, level) ? v ^ change(c->s, v, arg, level) : 0;
-			if (flip != 0 && (fmt_purges() || fmt_machine_writes(c->s, v, level))) {
-				/* Not for the fast way: nothing is like a table. */
-				change_item(c, i, level, v, change, arg);
-				like = fmt_none(level);
-				flip = 0;
-				end = i + 1;
-				changed++;
+		if (fmt_is_leaf(v, level)) {
+			uint64_t flip = v ^ change(c->s, v, arg, level);
+
+			if (flip != 0) {
 				first = i < first ? i : first;
-				continue;
+				if (fmt_purges() || fmt_machine_writes(c->s, v, level)) {
+					change_item(c, i, level, v, change, arg);
+				} else {
+					done = change_alike(&item[i], count - i, flip,
+							    ~fmt_hpa_bits(level));
+				}
+				g->events.written += done;
+				end = i + done;
 			}
-			first = flip != 0 && i < first ? i : first;
+		} else if (fmt_is_table(v, level)) {
+			break;
 		}
-		if (flip != 0) {
-			item_store(&item[i], v ^ flip);
-			end = i + 1;
-			changed++;
-		}
+		i += done;
 	}
-	if (changed > 0) {
-		g->events.written += changed;
-		if (!fmt_purges()) {
-			owe_leaves(g, c->gpa + ((uint64_t)first << fmt_lg2(level)),
-				   c->gpa + (((uint64_t)end << fmt_lg2(level)) - 1), level);
-		}
+	if (end != 0 && !fmt_purges()) {
+		owe_changed(c, g, level, first, end);
 	}
 	return i;
 }
@@ -105,10 +127,11 @@ ENGINE_COLD size_t group_overhang(const struct cursor *c, unsigned level, size_t
 	if (!level_has_groups(c->s, level)) {
 		return 0;
 	}
-	if (into != 0 && fmt_is_group(item_load(item), level)) {
+	/* The first item of a group is the last that changes where others make it single. */
+	if (into != 0 && fmt_is_group(item_load(item - into), level)) {
 		return group_items(level) - into < *count ? group_items(level) - into : *count;
 	}
-	if (over != 0 && fmt_is_group(item_load(item + *count - 1), level)) {
+	if (over != 0 && fmt_is_group(item_load(item + *count - over), level)) {
 		if (over >= *count) {
 			return *count;
 		}

@@ -27,53 +27,18 @@ ENGINE_COLD uint64_t walk_peek(const struct s2_space *s, uint64_t gpa, uint64_t 
 	}
 }
 
-ENGINE_FUNCTION __attribute__((noinline)) enum s2_err lookup_slowly(const struct s2_space *s,
-								    uint64_t gpa, s2_hpa_t *hpa)
+ENGINE_FUNCTION enum s2_err engine_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
 {
 	uint64_t *table;
 	unsigned level;
-	uint64_t v = walk_peek(s, gpa, &table, &level);
+	uint64_t v = walk_peek(s, gpa.val, &table, &level);
 
 	if (!fmt_is_leaf(v, level)) {
 		return S2_ERR_ABSENT;
 	}
-	hpa->val = fmt_hpa(s, v, level, item_first(gpa, level)) + (gpa & (level_size(level) - 1));
+	hpa->val = fmt_hpa(s, v, level, item_first(gpa.val, level)) +
+		   (gpa.val & (level_size(level) - 1));
 	return S2_OK;
-}
-
-ENGINE_FUNCTION enum s2_err engine_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
-{
-	const uint64_t *table = s->root;
-	size_t index;
-
-	if (__builtin_expect(gpa.val > s->last, false)) {
-		return S2_ERR_RANGE;
-	}
-	index = (size_t)(gpa.val >> s->top_lg2);
-	ENGINE_UNROLL
-	for (unsigned i = FMT_LEVELS; i > 0; i--) {
-		const unsigned level = i - 1;
-		uint64_t v;
-
-		if (level > s->top) {
-			continue;
-		}
-		v = item_load(&table[index]);
-		if (__builtin_expect(!fmt_is_table(v, level), level == 0)) {
-			if (__builtin_expect(!fmt_is_leaf(v, level), false)) {
-				break;
-			}
-			hpa->val = fmt_hpa(s, v, level, item_first(gpa.val, level)) +
-				   (gpa.val & (level_size(level) - 1));
-			return S2_OK;
-		}
-		if (level > 0) {
-			table = item_table(s, v, level);
-			index = (size_t)(gpa.val >> fmt_lg2(level - 1)) &
-				(level_items(level - 1) - 1);
-		}
-	}
-	return lookup_slowly(s, gpa.val, hpa);
 }
 
 ENGINE_FUNCTION void engine_query(const struct s2_space *s, s2_gpa_t gpa, struct s2_leaf *out)
@@ -106,9 +71,9 @@ ENGINE_FUNCTION void engine_query(const struct s2_space *s, s2_gpa_t gpa, struct
 	fmt_decode(s, v, level, out);
 }
 
-ENGINE_FUNCTION bool visit_table(const struct s2_space *s, uint64_t *table, unsigned level,
-				 uint64_t gpa, bool (*visit)(void *, const struct s2_item *),
-				 void *cookie)
+ENGINE_RARE bool visit_table(const struct s2_space *s, uint64_t *table, unsigned level,
+			     uint64_t gpa, bool (*visit)(void *, const struct s2_item *),
+			     void *cookie)
 {
 	size_t count = level == s->top ? s->root_size / sizeof(*table) : level_items(level);
 
@@ -137,8 +102,8 @@ ENGINE_FUNCTION bool visit_table(const struct s2_space *s, uint64_t *table, unsi
 	return true;
 }
 
-ENGINE_FUNCTION bool engine_visit(const struct s2_space *s,
-				  bool (*visit)(void *, const struct s2_item *), void *cookie)
+ENGINE_RARE bool engine_visit(const struct s2_space *s,
+			      bool (*visit)(void *, const struct s2_item *), void *cookie)
 {
 	return visit_table(s, s->root, s->top, 0, visit, cookie);
 }

@@ -32,6 +32,7 @@ ENGINE_FUNCTION bool replace_live(const struct s2_space *s, struct s2_gather *g,
 		}
 		flush_now(s, g, &flush);
 		item_store_release(place->item, v);
+		flush.kind = S2_FLUSH_WALK; /* where nothing was for a while, a table may be now */
 		owe_made(s, g, &flush);
 		break;
 	case S2_REPLACE_FADE:
@@ -58,6 +59,10 @@ ENGINE_FUNCTION bool replace_live(const struct s2_space *s, struct s2_gather *g,
 	case S2_REPLACE_SWAP:
 		if (!item_cas(place->item, old, v)) {
 			return false;
+		}
+		if (fmt_flush_on_map(s) && s2_gather_owes_at(g, flush.range)) {
+			flush.kind =
+				S2_FLUSH_WALK; /* nothing was there before, for all they know */
 		}
 		s2_gather_add(g, &flush);
 		break;
@@ -89,7 +94,7 @@ struct group {
 	unsigned level;
 };
 
-ENGINE_COLD struct group group_around(const struct s2_space *s, uint64_t *table, uint64_t gpa,
+ENGINE_RARE struct group group_around(const struct s2_space *s, uint64_t *table, uint64_t gpa,
 				      unsigned level)
 {
 	size_t count = group_items(level);
@@ -109,7 +114,7 @@ ENGINE_INLINE uint64_t group_last(const struct group *group)
 }
 
 /* The marks of v and of another item of its entry: machines may set them in any of the items. */
-ENGINE_COLD uint64_t marks_join(const struct s2_space *s, uint64_t v, uint64_t other,
+ENGINE_RARE uint64_t marks_join(const struct s2_space *s, uint64_t v, uint64_t other,
 				unsigned level)
 {
 	if (fmt_is_accessed(s, other, level) && !fmt_is_accessed(s, v, level)) {
@@ -126,8 +131,8 @@ ENGINE_COLD uint64_t marks_join(const struct s2_space *s, uint64_t v, uint64_t o
  * Whoever breaks or swaps the first item has the group; an item that is still of the group while the
  * first is not belongs to somebody who is at it. False: the first item is not old any more.
  */
-ENGINE_FUNCTION bool group_rewrite(const struct s2_space *s, struct s2_gather *g,
-				   const struct group *group, uint64_t old, bool to_group)
+ENGINE_RARE bool group_rewrite(const struct s2_space *s, struct s2_gather *g,
+			       const struct group *group, uint64_t old, bool to_group)
 {
 	unsigned level = group->level;
 	bool breaks = fmt_replace(s, level, true) == S2_REPLACE_BREAK;
@@ -177,18 +182,67 @@ ENGINE_FUNCTION bool group_rewrite(const struct s2_space *s, struct s2_gather *g
 	return true;
 }
 
-/* Makes the group around gpa single items. On return the item there is not of a group. */
-ENGINE_FUNCTION void group_unfold(const struct s2_space *s, struct s2_gather *g, uint64_t *table,
-				  uint64_t gpa, unsigned level)
+/*
+ * Makes the items of a live group single ones, each by itself: for machines that allow both side by side.
+ * Any number of threads may be at it, or change items that are done. The first item comes last.
+ */
+ENGINE_RARE void group_swap(const struct s2_space *s, struct s2_gather *g,
+			    const struct group *group)
+{
+	unsigned level = group->level;
+	struct s2_flush flush =
+		flush_of(S2_FLUSH_LEAF, group->gpa, group_last(group), fmt_lg2(level), level);
+	uint64_t marks = item_load(group->item);
+
+	for (size_t i = 1; i < group->count; i++) {
+		uint64_t v = item_load(&group->item[i]);
+
+		marks = fmt_is_leaf(v, level) ? marks_join(s, marks, v, level) : marks;
+	}
+	if (fmt_machine_writes(s, marks, level)) {
+		/* A mark may be set in an item that is still of the group: call them set. */
+		marks = fmt_set_accessed(s, marks, level, true);
+		if (fmt_is_writable(s, marks, level)) {
+			marks = fmt_set_dirty(s, marks, level, true);
+		}
+	}
+	s2_gather_add(g, &flush);
+	for (size_t i = group->count; i-- > 0;) {
+		uint64_t gpa = group->gpa + ((uint64_t)i << fmt_lg2(level));
+		uint64_t v = item_load(&group->item[i]);
+
+		while (fmt_is_group(v, level)) {
+			uint64_t to = fmt_move(s, v, level, fmt_hpa(s, v, level, gpa), level);
+
+			if (item_cas(&group->item[i], v, marks_join(s, to, marks, level))) {
+				g->events.written++;
+				break;
+			}
+			v = item_load(&group->item[i]);
+		}
+	}
+	g->events.unfolded++;
+}
+
+/*
+ * Makes the group around gpa single items. Whoever is at it, the first item is the last to change: while
+ * it is broken or of the group the others may still be written to, and behind this call they may not.
+ */
+ENGINE_RARE void group_unfold(const struct s2_space *s, struct s2_gather *g, uint64_t *table,
+			      uint64_t gpa, unsigned level)
 {
 	struct group group = group_around(s, table, gpa, level);
-	uint64_t *item = &table[item_index(s, gpa, level)];
 
-	while (fmt_is_group(item_load_whole(s, item, level), level)) {
+	for (;;) {
 		uint64_t first = item_load_whole(s, group.item, level);
 
-		if (!fmt_is_group(first, level) || !group_rewrite(s, g, &group, first, false)) {
-			wait_a_little(s);
+		if (!fmt_is_group(first, level)) {
+			return;
+		}
+		if (fmt_replace(s, level, true) == S2_REPLACE_BREAK) {
+			group_rewrite(s, g, &group, first, false);
+		} else {
+			group_swap(s, g, &group);
 		}
 	}
 }
@@ -197,7 +251,7 @@ ENGINE_FUNCTION void group_unfold(const struct s2_space *s, struct s2_gather *g,
  * Fills a table, not linked yet, with leaves that together are the leaf v of the level above, in the
  * largest entries that the space has there.
  */
-ENGINE_FUNCTION void split_fill(const struct s2_space *s, uint64_t *table, uint64_t v,
+ENGINE_COLD void split_fill(const struct s2_space *s, uint64_t *table, uint64_t v,
 				unsigned level, uint64_t gpa, bool groups)
 {
 	unsigned below = level - 1;
@@ -234,8 +288,8 @@ ENGINE_FUNCTION bool split_link(const struct s2_space *s, struct s2_gather *g,
  * Sees to it that no entry spans the boundary before gpa: a chain of tables is built down to where the
  * boundary is one, and linked in one step. cut_need() has told how many tables that takes.
  */
-ENGINE_FUNCTION void cut_leaf(const struct s2_space *s, struct s2_gather *g,
-			      const struct s2_place *place, uint64_t v, uint64_t gpa)
+ENGINE_RARE void cut_leaf(const struct s2_space *s, struct s2_gather *g,
+			  const struct s2_place *place, uint64_t v, uint64_t gpa)
 {
 	uint64_t *taken[FMT_LEVELS];
 	unsigned level = place->level;
@@ -278,7 +332,10 @@ ENGINE_FUNCTION void cut_leaf(const struct s2_space *s, struct s2_gather *g,
 	}
 }
 
-/* The entry around gpa: the walk ends at a leaf or at nothing. Waits while it is broken. */
+/*
+ * The entry that could span the boundary before gpa. Waits while it is broken. A table that begins there is
+ * not looked into: nothing in it spans the boundary, and it may be another thread's, who unlinks it.
+ */
 ENGINE_FUNCTION uint64_t walk_whole(const struct s2_space *s, uint64_t gpa, uint64_t **table,
 				    unsigned *level)
 {
@@ -288,7 +345,7 @@ ENGINE_FUNCTION uint64_t walk_whole(const struct s2_space *s, uint64_t gpa, uint
 	*level = s->top;
 	for (;;) {
 		v = item_load_whole(s, &(*table)[item_index(s, gpa, *level)], *level);
-		if (!fmt_is_table(v, *level)) {
+		if (!fmt_is_table(v, *level) || item_first(gpa, *level) == gpa) {
 			return v;
 		}
 		*table = item_table(s, v, *level);
@@ -297,9 +354,10 @@ ENGINE_FUNCTION uint64_t walk_whole(const struct s2_space *s, uint64_t gpa, uint
 }
 
 /* See cut_leaf(). gpa is aligned to pages; one past the last byte of the space needs no cut. */
-ENGINE_FUNCTION void cut(const struct s2_space *s, struct s2_gather *g, uint64_t gpa)
+ENGINE_RARE void cut(const struct s2_space *s, struct s2_gather *g, uint64_t gpa)
 {
 	for (;;) {
+		struct s2_place place;
 		uint64_t *table;
 		unsigned level;
 		uint64_t v = walk_whole(s, gpa, &table, &level);
@@ -307,23 +365,23 @@ ENGINE_FUNCTION void cut(const struct s2_space *s, struct s2_gather *g, uint64_t
 		if (!fmt_is_leaf(v, level)) {
 			return;
 		}
-		if (fmt_is_group(v, level)) {
-			if (group_around(s, table, gpa, level).gpa == gpa) {
-				return;
-			}
+		if (level_has_groups(s, level) && group_around(s, table, gpa, level).gpa != gpa) {
+			/* Even if this item is single: others of its group may not be yet. */
 			group_unfold(s, g, table, gpa, level);
-		} else if (item_first(gpa, level) == gpa) {
-			return;
-		} else {
-			struct s2_place place = place_of(s, table, gpa, level);
-
-			cut_leaf(s, g, &place, v, gpa);
+			if (fmt_is_group(v, level)) {
+				continue;
+			}
 		}
+		if (item_first(gpa, level) == gpa) {
+			return;
+		}
+		place = place_of(s, table, gpa, level);
+		cut_leaf(s, g, &place, v, gpa);
 	}
 }
 
 /* Adds the tables that a cut at gpa may take. */
-ENGINE_FUNCTION void cut_need(const struct s2_space *s, uint64_t gpa, struct s2_table_count *need)
+ENGINE_RARE void cut_need(const struct s2_space *s, uint64_t gpa, struct s2_table_count *need)
 {
 	uint64_t *table;
 	unsigned level;

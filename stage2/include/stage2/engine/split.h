@@ -7,7 +7,7 @@ struct leaf_size {
 	bool group;
 };
 
-ENGINE_FUNCTION bool leaf_size_of(const struct s2_space *s, unsigned lg2, struct leaf_size *out)
+ENGINE_RARE bool leaf_size_of(const struct s2_space *s, unsigned lg2, struct leaf_size *out)
 {
 	for (unsigned level = 0; level <= s->top; level++) {
 		if (level_has_leaves(s, level) && fmt_lg2(level) == lg2) {
@@ -25,7 +25,7 @@ ENGINE_FUNCTION bool leaf_size_of(const struct s2_space *s, unsigned lg2, struct
 }
 
 /* Adds the tables that replace one leaf of this level. */
-ENGINE_FUNCTION void split_need(unsigned level, unsigned to, struct s2_table_count *need)
+ENGINE_RARE void split_need(unsigned level, unsigned to, struct s2_table_count *need)
 {
 	size_t count = 1;
 
@@ -37,8 +37,8 @@ ENGINE_FUNCTION void split_need(unsigned level, unsigned to, struct s2_table_cou
 }
 
 /* Tables, not linked yet, that say what the leaf v says. */
-ENGINE_FUNCTION uint64_t *split_build(const struct s2_space *s, struct s2_gather *g, uint64_t v,
-				      unsigned level, uint64_t gpa, const struct leaf_size *to)
+ENGINE_RARE uint64_t *split_build(const struct s2_space *s, struct s2_gather *g, uint64_t v,
+				  unsigned level, uint64_t gpa, const struct leaf_size *to)
 {
 	uint64_t *table = table_take(g, level - 1);
 
@@ -56,8 +56,8 @@ ENGINE_FUNCTION uint64_t *split_build(const struct s2_space *s, struct s2_gather
 }
 
 /* Another thread, or a mark, came between: what was built is spare again. */
-ENGINE_FUNCTION void split_drop(const struct s2_space *s, struct s2_gather *g, uint64_t *table,
-				unsigned level, unsigned to)
+ENGINE_RARE void split_drop(const struct s2_space *s, struct s2_gather *g, uint64_t *table,
+			    unsigned level, unsigned to)
 {
 	for (size_t i = 0; level > to && i < level_items(level); i++) {
 		split_drop(s, g, item_table(s, item_swap(table[i]), level), level - 1, to);
@@ -86,8 +86,8 @@ ENGINE_INLINE bool is_larger(uint64_t v, unsigned level, const struct leaf_size 
 }
 
 /* Counts the tables for all that is to split; the budget ends it early. */
-ENGINE_FUNCTION void split_try(struct cursor *c, const struct leaf_size *to,
-			       struct s2_table_count *need)
+ENGINE_RARE void split_try(struct cursor *c, const struct leaf_size *to,
+			   struct s2_table_count *need)
 {
 	bool more = true;
 
@@ -114,8 +114,8 @@ ENGINE_FUNCTION void split_try(struct cursor *c, const struct leaf_size *to,
 }
 
 /* False: the entry is to be looked at again. */
-ENGINE_FUNCTION bool split_entry(const struct cursor *c, struct s2_gather *g, uint64_t v,
-				 const struct leaf_size *to)
+ENGINE_RARE bool split_entry(const struct cursor *c, struct s2_gather *g, uint64_t v,
+			     const struct leaf_size *to)
 {
 	struct s2_place place = cursor_place(c);
 	uint64_t *table;
@@ -138,9 +138,9 @@ ENGINE_FUNCTION bool split_entry(const struct cursor *c, struct s2_gather *g, ui
 	return true;
 }
 
-ENGINE_FUNCTION enum s2_err split_range(struct s2_space *s, uint64_t gpa, uint64_t last,
-					const struct leaf_size *to, struct s2_gather *g,
-					struct s2_budget *budget)
+ENGINE_RARE enum s2_err split_range(struct s2_space *s, uint64_t gpa, uint64_t last,
+				    const struct leaf_size *to, struct s2_gather *g,
+				    struct s2_budget *budget)
 {
 	struct s2_table_count need = {{0}};
 	struct cursor c;
@@ -182,8 +182,8 @@ ENGINE_FUNCTION enum s2_err split_range(struct s2_space *s, uint64_t gpa, uint64
 	return S2_OK;
 }
 
-ENGINE_FUNCTION enum s2_err engine_split(struct s2_space *s, struct s2_range range, uint8_t lg2,
-					 struct s2_gather *g, struct s2_budget *budget)
+ENGINE_RARE enum s2_err engine_split(struct s2_space *s, struct s2_range range, uint8_t lg2,
+				     struct s2_gather *g, struct s2_budget *budget)
 {
 	struct leaf_size to;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Unmapping, and taking away empty tables. */
+/* Unmapping. */
 
 /* First and last byte of what was changed, for one flush; nothing yet if last < first. */
 struct hull {
@@ -130,39 +130,8 @@ ENGINE_FUNCTION enum s2_err engine_unmap(struct s2_space *s, struct s2_range ran
 	return err;
 }
 
-ENGINE_FUNCTION void engine_trim(struct s2_space *s, struct s2_range range, struct s2_gather *g,
-				 struct s2_budget *budget)
-{
-	struct cursor c;
-	bool more = true;
-
-	cursor_start(&c, s, range.start.val, s2_range_last(range).val, budget);
-	while (more) {
-		uint64_t v = item_load_whole(s, cursor_item(&c), c.level);
-
-		if (!fmt_is_table(v, c.level)) {
-			more = cursor_next(&c);
-		} else if (cursor_is_whole(&c) &&
-			   table_is_empty(s, item_table(s, v, c.level), c.level - 1)) {
-			unlink_table(&c, g, v);
-			more = cursor_next(&c);
-		} else if (c.level == 1) {
-			if (c.visits == 0) {
-				break;
-			}
-			c.visits--;
-			more = cursor_next(&c);
-		} else if (!cursor_down(&c, v)) {
-			break;
-		}
-	}
-	if (budget != NULL) {
-		budget_stop(budget, &c);
-	}
-}
-
 /* All tables but the root, which is left as it is: for the end of a space. */
-ENGINE_FUNCTION void engine_retire(const struct s2_space *s, struct s2_gather *g)
+ENGINE_RARE void engine_retire(const struct s2_space *s, struct s2_gather *g)
 {
 	for (size_t i = 0; s->top > 0 && i < s->root_size / sizeof(*s->root); i++) {
 		uint64_t v = item_load(&s->root[i]);

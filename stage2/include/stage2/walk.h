@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two calls of map.h that are inline, for those who make one a page: a walk by the numbers of
+ * struct s2_walk. Whatever is not the common case is left to the functions of the library.
+ */
+#ifndef STAGE2_WALK_H
+#define STAGE2_WALK_H
+
+#include <stage2/map.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* For the functions below. */
+S2_NODISCARD enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa);
+
+/*
+ * What follows depends on the address that was loaded, which orders the two on every machine that we
+ * know; a checker of races does not know that.
+ */
+#ifdef __SANITIZE_THREAD__
+#define S2_WALK_ORDER __ATOMIC_ACQUIRE
+#else
+#define S2_WALK_ORDER __ATOMIC_RELAXED
+#endif
+
+static inline uint64_t s2_walk_load(const struct s2_walk *w, const uint64_t *item)
+{
+	uint64_t v = __atomic_load_n(item, S2_WALK_ORDER);
+
+	return __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v;
+}
+
+/*
+ * The item of level 0 that has gpa; NULL if the walk ends before. Then *v and *lg2 are the last item
+ * that was looked at, and its size.
+ */
+static inline uint64_t *s2_walk_page(const struct s2_space *s, uint64_t gpa, uint64_t *v,
+				     unsigned *lg2)
+{
+	const struct s2_walk *w = &s->walk;
+	uint64_t *table = s->root;
+	uint64_t index = gpa >> s->top_lg2;
+
+	for (*lg2 = s->top_lg2;; *lg2 -= w->upper_bits) {
+		*v = s2_walk_load(w, &table[index]);
+		if (__builtin_expect((*v & w->table_mask) != w->table_value, false)) {
+			return NULL;
+		}
+		table = (uint64_t *)(uintptr_t)(((*v & w->hpa_bits) << w->hpa_shift) -
+						s->config.tables.hpa_offset);
+		if (*lg2 == S2_PAGE_LG2 + (unsigned)w->page_bits) {
+			return &table[(gpa >> S2_PAGE_LG2) & ((UINT64_C(1) << w->page_bits) - 1)];
+		}
+		index = (gpa >> (*lg2 - w->upper_bits)) & ((UINT64_C(1) << w->upper_bits) - 1);
+	}
+}
+
+static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
+{
+	const struct s2_walk *w = &s->walk;
+	uint64_t offset = S2_PAGE_SIZE - 1;
+	const uint64_t *item;
+	uint64_t v;
+	unsigned lg2;
+
+	if (__builtin_expect(gpa.val > s->last || !w->usable, false)) {
+		return s2_lookup_slowly(s, gpa, hpa);
+	}
+	item = s2_walk_page(s, gpa.val, &v, &lg2);
+	if (__builtin_expect(item != NULL, true)) {
+		v = s2_walk_load(w, item);
+		if (__builtin_expect((v & w->page_mask) != w->page_value, false)) {
+			return s2_lookup_slowly(s, gpa, hpa);
+		}
+	} else {
+		if (__builtin_expect((v & w->block_mask) != w->block_value, false)) {
+			return s2_lookup_slowly(s, gpa, hpa);
+		}
+		offset = (UINT64_C(1) << lg2) - 1;
+	}
+	hpa->val = (((v & w->hpa_bits) << w->hpa_shift) & ~offset) | (gpa.val & offset);
+	return S2_OK;
+}
+
+/* What s2_map() checks of a run of one page, and that nothing needs more than a store. */
+static inline bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
+					unsigned prot, enum s2_mem mem, const struct s2_gather *g)
+{
+	return (gpa.val & (S2_PAGE_SIZE - 1)) == 0 && gpa.val <= s->last &&
+	       hpa.val <= s->hpa_last &&
+	       ((hpa.val >> s->walk.hpa_shift) & ~s->walk.hpa_bits) == 0 && prot <= S2_PROT_ALL &&
+	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && s->maps_inline &&
+	       g->flush_count == 0;
+}
+
+static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot,
+				      enum s2_mem mem, struct s2_gather *g)
+{
+	const struct s2_walk *w = &s->walk;
+	struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
+
+	if (__builtin_expect(s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), true)) {
+		uint64_t v;
+		unsigned lg2;
+		uint64_t *item = s2_walk_page(s, gpa.val, &v, &lg2);
+
+		if (__builtin_expect(item != NULL && s2_walk_load(w, item) == w->page_none, true)) {
+			v = s->attr[mem][prot] | w->page_leaf | (hpa.val >> w->hpa_shift);
+			__atomic_store_n(item, w->swap ? __builtin_bswap64(v) : v,
+					 __ATOMIC_RELAXED);
+			g->events.written++;
+			return S2_OK;
+		}
+	}
+	return s2_map(s, &run, 1, prot, mem, g, NULL);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

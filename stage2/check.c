@@ -95,7 +95,9 @@ struct checking {
 	const struct s2_space *s;
 	struct s2_item *at;
 	unsigned left; /* items of the group that are still to come */
-	uint64_t next;
+	uint64_t next; /* what they go on with */
+	uint8_t prot;
+	uint8_t mem;
 };
 
 S2_COLD static bool leaf_is_right(const struct checking *c, const struct s2_item *item, bool group)
@@ -130,7 +132,9 @@ S2_COLD static bool group_goes_on(struct checking *c, const struct s2_item *item
 			return false;
 		}
 		c->left = members;
-	} else if (hpa != c->next) {
+		c->prot = leaf->prot;
+		c->mem = leaf->mem;
+	} else if (hpa != c->next || leaf->prot != c->prot || leaf->mem != c->mem) {
 		return false;
 	}
 	c->left--;

@@ -57,9 +57,8 @@ static enum s2_err check_runs(const struct s2_space *s, const struct s2_run *run
 	return S2_OK;
 }
 
-static enum s2_err map_all(struct s2_space *s, const struct s2_run *runs, size_t run_count,
-			   unsigned prot, enum s2_mem mem, struct s2_gather *g,
-			   struct s2_budget *budget)
+enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
+		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
 {
 	enum s2_err err = check_runs(s, runs, run_count);
 	struct s2_range range;
@@ -77,16 +76,6 @@ static enum s2_err map_all(struct s2_space *s, const struct s2_run *runs, size_t
 	err = s->fmt->map(s, runs, run_count, prot, attr, g, budget);
 	s2_unlock(s, range);
 	return err;
-}
-
-enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
-		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
-{
-	if (run_count == 1 && s->is_quiet && budget == NULL &&
-	    s->fmt->map_small(s, runs, prot, mem, g)) {
-		return S2_OK;
-	}
-	return map_all(s, runs, run_count, prot, mem, g, budget);
 }
 
 struct s2_table_count s2_tables_bound(const struct s2_space *s, const struct s2_run *runs,

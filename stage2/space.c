@@ -74,6 +74,11 @@ S2_COLD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *co
 	choose_leaves(s, config->leaf_sizes);
 	fill_attr(s);
 	s->fmt->walk(s, &s->walk);
+	if ((s->leaf_kinds[0] & S2_KIND_GROUP) != 0) {
+		s->walk.group_items = 1u << s->fmt->group_lg2(0);
+		s->walk.group_leaf = s->fmt->group(s->walk.page_leaf, 0) ^ s->walk.page_leaf;
+		s->walk.group_step = s->fmt->group_step(0);
+	}
 	s->is_quiet = config->mmu->clean == NULL && config->mmu->invalidate_code == NULL &&
 		      config->mmu->mapped == NULL && config->lock == NULL;
 	s->maps_inline = s->is_quiet && s->walk.usable && !s->fmt->flush_on_map(s);

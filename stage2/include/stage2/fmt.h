@@ -165,8 +165,6 @@ struct s2_fmt {
 	enum s2_err (*map)(struct s2_space *s, const struct s2_run *runs, size_t run_count,
 			   unsigned prot, uint64_t attr, struct s2_gather *g,
 			   struct s2_budget *budget);
-	bool (*map_small)(struct s2_space *s, const struct s2_run *run, unsigned prot, unsigned mem,
-			  struct s2_gather *g); /* arguments not checked; no locks */
 	enum s2_err (*unmap)(struct s2_space *s, struct s2_range range, struct s2_gather *g,
 			     struct s2_budget *budget);
 	enum s2_err (*protect)(struct s2_space *s, struct s2_range range, uint64_t attr,

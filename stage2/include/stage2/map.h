@@ -59,9 +59,14 @@ S2_NODISCARD enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, s
 				struct s2_budget *budget);
 
 /*
- * Maps one page: s2_map() of a run of one page in a folio of its own, inline (walk.h) where its table
- * is there. Fails as s2_map().
+ * s2_map() of one run, inline (walk.h) where it is smaller than a leaf table, the table is there, and
+ * nothing is mapped: for those who map in small runs, one call each. Fails as s2_map().
  */
+S2_NODISCARD static inline enum s2_err s2_map_run(struct s2_space *s, const struct s2_run *run,
+						  unsigned prot, enum s2_mem mem,
+						  struct s2_gather *g);
+
+/* s2_map_run() of one page in a folio of its own. */
 S2_NODISCARD static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
 						   unsigned prot, enum s2_mem mem,
 						   struct s2_gather *g);

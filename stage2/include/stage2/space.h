@@ -119,6 +119,11 @@ struct s2_walk {
 	uint64_t block_value;
 	uint64_t page_none; /* an item of level 0 that says nothing */
 	uint64_t page_leaf; /* a single leaf of level 0 but for attributes and address */
+
+	/* Set by the library: groups of level 0, if the space has them. */
+	uint32_t group_items;
+	uint64_t group_leaf; /* what they have besides */
+	uint64_t group_step;
 };
 
 /* The embedder provides the memory and does not look inside. Read-only for all but init and fini. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two calls of map.h that are inline, for those who make one a page: a walk by the numbers of
+ * The calls of map.h that are inline, for those who make one a page: a walk by the numbers of
  * struct s2_walk. Whatever is not the common case is left to the functions of the library.
  */
 #ifndef STAGE2_WALK_H
@@ -84,37 +84,96 @@ static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_h
 	return S2_OK;
 }
 
-/* What s2_map() checks of a run of one page, and that nothing needs more than a store. */
-static inline bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
-					unsigned prot, enum s2_mem mem, const struct s2_gather *g)
+/*
+ * What s2_map() checks of a run, that it does not fill a table, and that nothing needs more than
+ * stores. A length of 0 makes a last byte that is in another table.
+ */
+static inline bool s2_map_is_small(const struct s2_space *s, const struct s2_run *run,
+				   unsigned prot, enum s2_mem mem, const struct s2_gather *g)
 {
-	return (gpa.val & (S2_PAGE_SIZE - 1)) == 0 && gpa.val <= s->last &&
-	       hpa.val <= s->hpa_last &&
-	       ((hpa.val >> s->walk.hpa_shift) & ~s->walk.hpa_bits) == 0 && prot <= S2_PROT_ALL &&
-	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && s->maps_inline &&
-	       g->flush_count == 0;
+	const struct s2_walk *w = &s->walk;
+	uint64_t last = run->gpa.val + (run->len - 1);
+	uint64_t hpa_last = run->hpa.val + (run->len - 1);
+
+	return ((run->gpa.val | run->len) & (S2_PAGE_SIZE - 1)) == 0 && last <= s->last &&
+	       ((run->gpa.val ^ last) >> S2_PAGE_LG2 >> w->page_bits) == 0 &&
+	       run->len >> S2_PAGE_LG2 >> w->page_bits == 0 && hpa_last <= s->hpa_last &&
+	       ((run->hpa.val >> w->hpa_shift) & ~w->hpa_bits) == 0 &&
+	       run->folio_order <= S2_FOLIO_ORDER_MAX &&
+	       ((run->hpa.val ^ hpa_last) >> S2_PAGE_LG2 >> run->folio_order) == 0 &&
+	       prot <= S2_PROT_ALL && (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 &&
+	       s->maps_inline && g->flush_count == 0;
+}
+
+static inline bool s2_walk_is_none(const struct s2_walk *w, const uint64_t *item, size_t count)
+{
+	uint64_t other = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		other |= s2_walk_load(w, &item[i]) ^ w->page_none;
+	}
+	return other == 0;
+}
+
+static inline void s2_walk_store(const struct s2_walk *w, uint64_t *item, size_t count, uint64_t v,
+				 uint64_t step)
+{
+	for (size_t i = 0; i < count; i++) {
+		__atomic_store_n(&item[i],
+				 __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v,
+				 __ATOMIC_RELAXED);
+		v += step;
+	}
+}
+
+/* Stores the leaves of a run: all single, or all in groups. False: they are mixed. */
+static inline bool s2_walk_leaves(const struct s2_walk *w, uint64_t *item, const struct s2_run *run,
+				  uint64_t v)
+{
+	size_t count = (size_t)(run->len >> S2_PAGE_LG2);
+	uint64_t step = S2_PAGE_SIZE >> w->hpa_shift;
+
+	if (w->group_items == 0 || count < w->group_items) {
+		s2_walk_store(w, item, count, v, step);
+		return true;
+	}
+	if (((run->gpa.val | run->hpa.val | run->len) >> S2_PAGE_LG2 & (w->group_items - 1)) != 0) {
+		return false;
+	}
+	for (size_t i = 0; i < count; i += w->group_items) {
+		s2_walk_store(w, &item[i], w->group_items, v | w->group_leaf, w->group_step);
+		v += step * w->group_items;
+	}
+	return true;
+}
+
+static inline enum s2_err s2_map_run(struct s2_space *s, const struct s2_run *run, unsigned prot,
+				     enum s2_mem mem, struct s2_gather *g)
+{
+	const struct s2_walk *w = &s->walk;
+
+	if (__builtin_expect(s2_map_is_small(s, run, prot, mem, g), true)) {
+		size_t count = (size_t)(run->len >> S2_PAGE_LG2);
+		uint64_t leaf = s->attr[mem][prot] | w->page_leaf | (run->hpa.val >> w->hpa_shift);
+		uint64_t v;
+		unsigned lg2;
+		uint64_t *item = s2_walk_page(s, run->gpa.val, &v, &lg2);
+
+		if (__builtin_expect(item != NULL && s2_walk_is_none(w, item, count), true) &&
+		    s2_walk_leaves(w, item, run, leaf)) {
+			g->events.written += count;
+			return S2_OK;
+		}
+	}
+	return s2_map(s, run, 1, prot, mem, g, NULL);
 }
 
 static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot,
 				      enum s2_mem mem, struct s2_gather *g)
 {
-	const struct s2_walk *w = &s->walk;
-	struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
+	const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
 
-	if (__builtin_expect(s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), true)) {
-		uint64_t v;
-		unsigned lg2;
-		uint64_t *item = s2_walk_page(s, gpa.val, &v, &lg2);
-
-		if (__builtin_expect(item != NULL && s2_walk_load(w, item) == w->page_none, true)) {
-			v = s->attr[mem][prot] | w->page_leaf | (hpa.val >> w->hpa_shift);
-			__atomic_store_n(item, w->swap ? __builtin_bswap64(v) : v,
-					 __ATOMIC_RELAXED);
-			g->events.written++;
-			return S2_OK;
-		}
-	}
-	return s2_map(s, &run, 1, prot, mem, g, NULL);
+	return s2_map_run(s, &run, prot, mem, g);
 }
 
 #ifdef __cplusplus

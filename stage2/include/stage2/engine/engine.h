@@ -73,7 +73,6 @@ const struct s2_fmt FMT_SYMBOL = {
 	.retire = engine_retire,
 	.bound = engine_bound,
 	.map = engine_map,
-	.map_small = engine_map_small,
 	.unmap = engine_unmap,
 	.protect = engine_protect,
 	.split = engine_split,

@@ -267,7 +267,11 @@ ENGINE_COLD bool map_none(const struct mapping *m, struct cursor *c, struct s2_g
 		map_link(c, g, table, true);
 		return true;
 	}
-	table_fill_none(table, below, level_items(below));
+	if (below == 0) {
+		items_fill(table, level_items(0), fmt_none(0), 0);
+	} else {
+		table_fill_none(table, below, level_items(below));
+	}
 	table_clear_tail(table, below);
 	map_link(c, g, table, whole);
 	return false;
@@ -505,65 +509,4 @@ ENGINE_FUNCTION enum s2_err engine_map(struct s2_space *s, const struct s2_run *
 					   : s2_range(s2_gpa(last + 1), end - last);
 	}
 	return S2_OK;
-}
-
-/*
- * The common small case, all of it in one function: one run that is well formed, in a leaf table that
- * is there, where nothing is mapped, and nobody wants to know. False: not that case, or not well formed;
- * nothing is changed. What is checked here is what s2_map() checks.
- */
-ENGINE_FUNCTION bool engine_map_small(struct s2_space *s, const struct s2_run *run, unsigned prot,
-				      unsigned mem, struct s2_gather *g)
-{
-	uint64_t gpa = run->gpa.val;
-	uint64_t hpa = run->hpa.val;
-	uint64_t last = gpa + (run->len - 1);
-	uint64_t hpa_last = hpa + (run->len - 1);
-	uint64_t *item = s->root;
-	size_t count = (size_t)(run->len >> fmt_lg2(0));
-	uint64_t attr;
-
-	/* A length of 0 makes a last byte that is in another table, or past the end. */
-	if (((gpa | hpa | run->len) & (S2_PAGE_SIZE - 1)) != 0 || last > s->last ||
-	    hpa_last > s->hpa_last || item_last(gpa, 1) != item_last(last, 1) || count == 0 ||
-	    count >= level_items(0) || run->folio_order > S2_FOLIO_ORDER_MAX ||
-	    ((hpa ^ hpa_last) >> run->folio_order >> S2_PAGE_LG2) != 0 || prot == 0 ||
-	    (prot & ~S2_PROT_ALL) != 0 || mem >= S2_MEM_COUNT) {
-		return false;
-	}
-	attr = s->attr[mem][prot];
-	if (attr == 0) {
-		return false;
-	}
-	item += (size_t)(gpa >> s->top_lg2);
-	ENGINE_UNROLL
-	for (unsigned level = FMT_LEVELS - 1; level > 0; level--) {
-		uint64_t v;
-
-		if (level > s->top) {
-			continue;
-		}
-		v = item_load(item);
-		if (!fmt_is_table(v, level)) {
-			return false;
-		}
-		item = item_table(s, v, level) +
-		       ((gpa >> fmt_lg2(level - 1)) & (level_items(level - 1) - 1));
-	}
-	if (items_none(item, 0, count) != count) {
-		return false;
-	}
-	map_settle(s, g, gpa, last);
-	if (count < group_items(0) || fmt_group_lg2(0) == 0) {
-		items_store(item, count, fmt_leaf(s, attr, hpa, 0), fmt_step(0));
-	} else {
-		struct mapping m = mapping_of(s, run, attr);
-
-		leaves_store_pages(&m, item, count, gpa);
-	}
-	g->events.written += count;
-	if (fmt_flush_on_map(s)) {
-		owe_leaves(g, gpa, last, 0);
-	}
-	return true;
 }

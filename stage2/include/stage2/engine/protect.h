@@ -13,6 +13,9 @@ ENGINE_INLINE uint64_t change_rights(const struct s2_space *s, uint64_t v, uint6
 ENGINE_INLINE uint64_t change_dirty(const struct s2_space *s, uint64_t v, uint64_t arg,
 				    unsigned level)
 {
+	if (arg != 0 && !fmt_is_writable(s, v, level)) {
+		return v; /* nobody can have written, and nobody will */
+	}
 	return fmt_set_dirty(s, v, level, arg != 0);
 }
 

@@ -251,8 +251,8 @@ ENGINE_RARE void group_unfold(const struct s2_space *s, struct s2_gather *g, uin
  * Fills a table, not linked yet, with leaves that together are the leaf v of the level above, in the
  * largest entries that the space has there.
  */
-ENGINE_COLD void split_fill(const struct s2_space *s, uint64_t *table, uint64_t v,
-				unsigned level, uint64_t gpa, bool groups)
+ENGINE_COLD void split_fill(const struct s2_space *s, uint64_t *table, uint64_t v, unsigned level,
+			    uint64_t gpa, bool groups)
 {
 	unsigned below = level - 1;
 	uint64_t hpa = fmt_hpa(s, v, level, item_first(gpa, level));
@@ -264,6 +264,8 @@ ENGINE_COLD void split_fill(const struct s2_space *s, uint64_t *table, uint64_t 
 				   fmt_group(leaf + i * fmt_step(below), below),
 				   fmt_group_step(below));
 		}
+	} else if (below == 0) {
+		items_fill(table, level_items(0), leaf, fmt_step(0));
 	} else {
 		items_fill(table, level_items(below), leaf, fmt_step(below));
 	}

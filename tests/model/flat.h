@@ -15,7 +15,9 @@
 
 #include <stage2/track.h>
 
+#ifndef FLAT_MAX
 #define FLAT_MAX 2600u
+#endif
 
 struct flat_page {
 	enum s2_state state; /* at rest, or before the move */
@@ -187,6 +189,31 @@ static inline void flat_compare(const struct flat *flat, const struct s2_track *
 			ck_abort_msg("the span from %u should end at %u", at, end);
 		}
 		at = end;
+	}
+}
+
+/* Compares what the tracker says of the block of 2^lg2 bytes that holds the page at. */
+static inline void flat_compare_block(const struct flat *flat, const struct s2_track *t,
+				      unsigned at, uint8_t lg2)
+{
+	uint64_t size = UINT64_C(1) << (lg2 - S2_PAGE_LG2);
+	uint64_t block = (flat->first + at) & ~(size - 1);
+	unsigned start = block > flat->first ? (unsigned)(block - flat->first) : 0;
+	uint64_t end = block + size - flat->first;
+	struct s2_page want = flat_answer(&flat->page[start]);
+	struct s2_page page;
+	bool uniform;
+	unsigned i = start;
+
+	while (i < end && i < flat->count && flat_same(flat_answer(&flat->page[i]), want)) {
+		i++;
+	}
+	if (i < end && i < flat->count) {
+		memset(&want, 0, sizeof(want));
+	}
+	if (s2_track_uniform(t, s2_gpa(block << S2_PAGE_LG2), lg2, &uniform, &page) != S2_OK ||
+	    uniform != (i == end || i == flat->count) || !flat_same(page, want)) {
+		ck_abort_msg("the block of 2^%d bytes at %u is not what it says", lg2, start);
 	}
 }
 

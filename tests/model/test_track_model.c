@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Random operations on a tracker and on the naive model: every answer must be the same. */
+#define FLAT_MAX 264000u
+
 #include "check_main.h"
 #include "flat.h"
 #include "test_env.h"
 #include <stage2/track.h>
 
-#define OP_COUNT 30000u /* for each shape */
+#define OP_COUNT 20000u	    /* for each shape, but for */
+#define LARGE_OP_COUNT 300u /* large ones */
+#define LARGE 100000u	    /* pages */
+#define REGION 262144u	    /* pages of 1 GiB */
 
 enum op {
 	OP_BEGIN,
@@ -36,12 +41,15 @@ static const struct {
 	{(UINT64_C(1) << 52) - 1300, 1300}, /* up to the last byte of all */
 	{512 - 8, 16},
 	{777, 1},
+	{REGION * 3 - 900, 2100},
+	{REGION * 2 - 700, 700 + REGION + 900},
 };
 
 #define SHAPE_COUNT ((int)(sizeof(shapes) / sizeof(shapes[0])))
 
 static uint64_t seed;
 static struct flat flat;
+static struct pick last; /* the last operation that was possible */
 static struct test_env env;
 static struct s2_track track;
 /* Where each move began and ended; finishing it as a whole must not need memory. */
@@ -137,7 +145,18 @@ static void pick_alike(struct pick *pick)
 	}
 }
 
-/* A range of any kind; now and then one that is cut at chunks. */
+/* Widens a range to whole blocks, as far as the tracker has them. */
+static void pick_blocks(struct pick *pick, uint64_t size)
+{
+	uint64_t start = (flat.first + pick->start) / size * size;
+	uint64_t end = (flat.first + pick->start + pick->count + size - 1) / size * size;
+
+	pick->start = start > flat.first ? (unsigned)(start - flat.first) : 0;
+	end -= flat.first;
+	pick->count = (unsigned)(end < flat.count ? end : flat.count) - pick->start;
+}
+
+/* A range of any kind; now and then one that is cut at chunks or at regions of them. */
 static void pick_any(struct pick *pick)
 {
 	pick->start = flat_below(flat.count);
@@ -149,6 +168,9 @@ static void pick_any(struct pick *pick)
 			pick->start += to_chunk;
 			pick->count = 512;
 		}
+	}
+	if (flat_below(4) == 0) {
+		pick_blocks(pick, flat_below(2) == 0 ? 512 : REGION);
 	}
 	if (flat_below(64) == 0) {
 		pick->start = 0;
@@ -163,19 +185,24 @@ static struct pick pick_op(void)
 	struct pick pick = {.op = ops[flat_below(12)]};
 	const struct flat_page *page;
 
-	if (flat_below(8) == 0) {
+	if (last.count > 0 && flat_below(3) == 0) {
+		pick.start = last.start;
+		pick.count = last.count;
+	} else if (flat_below(8) == 0) {
 		pick_any(&pick);
 	} else {
 		pick_alike(&pick);
 	}
-	if (flat_below(300) == 0) {
+	/* Always possible, so that there are blocks that are alike to begin with. */
+	if (flat_below(60) == 0) {
 		pick.op = OP_POISON;
+		pick_blocks(&pick, flat_below(2) == 0 ? 512 : REGION);
 	}
 	page = &flat.page[pick.start];
 	pick.move = (enum s2_move)flat_below(S2_MOVE_COUNT);
 	/* Mostly something that is possible. */
 	while (flat_below(8) != 0 && pick.op < OP_DONE &&
-	       flat_begin_err(page, pick.move) == S2_ERR_STATE) {
+	       flat_begin_err(page, pick.move) != S2_OK && !page->moving) {
 		pick.move = (enum s2_move)flat_below(S2_MOVE_COUNT);
 	}
 	if (pick.move == S2_SHARE || pick.move == S2_EXPORT) {
@@ -211,6 +238,19 @@ static void pick_whole_move(struct pick *pick)
 	}
 }
 
+/* Looks at where something was to happen, and at a block there or elsewhere. */
+static void compare(const struct pick *pick)
+{
+	unsigned at[] = {pick->start, pick->start + pick->count - 1, flat_below(flat.count)};
+	unsigned which = flat_below(3);
+
+	flat_compare_block(&flat, &track, at[which], 21);
+	flat_compare_block(&flat, &track, at[which], 30);
+	if (pick->count < LARGE || flat_below(8) == 0) {
+		flat_compare(&flat, &track, pick->start, pick->count);
+	}
+}
+
 /* Returns whether the operation was possible. */
 static bool one_op(unsigned number)
 {
@@ -242,20 +282,23 @@ static bool one_op(unsigned number)
 		       pick.count * sizeof(flat.page[0]));
 		moves[flat.next_id].start = pick.start;
 		moves[flat.next_id].count = pick.count;
+		last = pick;
 	}
-	flat_compare(&flat, &track, pick.start, pick.count);
+	compare(&pick);
 	return want == S2_OK;
 }
 
 START_TEST(model)
 {
+	unsigned op_count = shapes[_i].count < LARGE ? OP_COUNT : LARGE_OP_COUNT;
 	unsigned done = 0;
 
 	flat_random_state = seed + (uint64_t)_i * UINT64_C(0x9e3779b97f4a7c15);
 	flat_init(&flat, shapes[_i].first, shapes[_i].count);
+	memset(&last, 0, sizeof(last));
 	test_env_init(&env);
 	ck_assert_int_eq(s2_track_init(&track, &env.env, flat_range(&flat, 0, flat.count)), S2_OK);
-	for (unsigned number = 0; number < OP_COUNT; number++) {
+	for (unsigned number = 0; number < op_count; number++) {
 		done += one_op(number);
 		if (number % 8 == 0 && !s2_track_check(&track)) {
 			ck_abort_msg("operation %u: s2_track_check() fails", number);
@@ -266,7 +309,7 @@ START_TEST(model)
 	}
 	flat_compare(&flat, &track, 0, flat.count);
 	/* A walk that is refused everywhere would prove nothing. */
-	ck_assert_uint_gt(done, OP_COUNT / 4);
+	ck_assert_uint_gt(done, op_count / 5);
 	ck_assert_uint_eq(env.live, 1 + track.map_count);
 	s2_track_fini(&track);
 	ck_assert_uint_eq(env.live, 0);

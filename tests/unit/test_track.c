@@ -14,12 +14,33 @@
 /* The first whole chunk. */
 #define C1 (CHUNK * 8)
 
+/* One GiB. */
+#define REGION (CHUNK * 512)
+
 static struct test_env env;
 static struct s2_track t;
+static size_t memory; /* bytes that are allocated */
+
+static void *count_alloc(void *cookie, size_t size)
+{
+	void *ptr = test_env_alloc(cookie, size);
+
+	memory += ptr != NULL ? size : 0;
+	return ptr;
+}
+
+static void count_free(void *cookie, void *ptr, size_t size)
+{
+	memory -= size;
+	test_env_free(cookie, ptr, size);
+}
 
 static void setup(void)
 {
 	test_env_init(&env);
+	env.env.alloc = count_alloc;
+	env.env.free = count_free;
+	memory = 0;
 	ck_assert_int_eq(s2_track_init(&t, &env.env, WHOLE), S2_OK);
 }
 
@@ -211,16 +232,18 @@ static enum s2_err begin_err(const struct how *how, enum s2_move kind)
 	return S2_ERR_STATE;
 }
 
-/* All moves from all states, over a whole chunk and over a part of one. */
+/* All moves from all states, over a part of a chunk, over a whole one and over one page. */
 START_TEST(transitions)
 {
 	static const enum s2_state to[] = {
 		[S2_DONATE] = S2_SECURE,   [S2_SHARE] = S2_SHARED,  [S2_UNSHARE] = S2_SECURE,
 		[S2_EXPORT] = S2_EXPORTED, [S2_IMPORT] = S2_SECURE, [S2_RECLAIM] = S2_NONE,
 	};
+	static const uint64_t counts[] = {5, CHUNK, 1};
 	const struct how *how = &hows[(size_t)_i % HOW_COUNT];
 	enum s2_move kind = (enum s2_move)((size_t)_i / HOW_COUNT % S2_MOVE_COUNT);
-	uint64_t count = (size_t)_i / HOW_COUNT / S2_MOVE_COUNT != 0 ? CHUNK : 5;
+	uint64_t count = counts[(size_t)_i / HOW_COUNT / S2_MOVE_COUNT];
+	uint64_t last = C1 + count - 1;
 	struct picture before;
 	enum s2_err want = begin_err(how, kind);
 
@@ -233,13 +256,13 @@ START_TEST(transitions)
 		ck_assert_int_eq(s2_track_move(&t, pages(C1, count), kind, false), want);
 		picture_expect(&before, &t);
 	} else {
-		expect(C1 + 4, S2_SECURE, true, false);
+		expect(last, S2_SECURE, true, false);
 		if (kind == S2_RECLAIM) {
 			ck_assert_int_eq(s2_track_undo(&t, pages(C1, count)), S2_ERR_STATE);
 		} else {
 			ck_assert_int_eq(s2_track_undo(&t, pages(C1, count)), S2_OK);
 			if (kind == S2_IMPORT) {
-				expect(C1 + 4, S2_EXPORTED, false, false);
+				expect(last, S2_EXPORTED, false, false);
 			} else {
 				picture_expect(&before, &t);
 			}
@@ -247,7 +270,7 @@ START_TEST(transitions)
 		}
 		ck_assert_int_eq(s2_track_done(&t, pages(C1, count)), S2_OK);
 		expect(C1, to[kind], false, false);
-		expect(C1 + 4, to[kind], false, false);
+		expect(last, to[kind], false, false);
 	}
 	picture_free(&before);
 }
@@ -256,12 +279,14 @@ END_TEST
 /* done and undo want pages in transition; claim and release want shared or exported ones. */
 START_TEST(other_calls)
 {
-	const struct how *how = &hows[_i];
-	struct s2_range range = pages(C1 + 3, 4);
+	const struct how *how = &hows[(size_t)_i % HOW_COUNT];
+	uint64_t count = (size_t)_i / HOW_COUNT != 0 ? 1 : 4;
+	uint64_t last = C1 + 3 + count - 1;
+	struct s2_range range = pages(C1 + 3, count);
 	bool open = how->page.state == S2_SHARED || how->page.state == S2_EXPORTED;
 	enum s2_err want = how->page.moving ? S2_ERR_BUSY : S2_ERR_STATE;
 
-	bring(how, C1 + 3, 4);
+	bring(how, C1 + 3, count);
 	if (!how->page.moving) {
 		ck_assert_int_eq(s2_track_done(&t, range), S2_ERR_STATE);
 		ck_assert_int_eq(s2_track_undo(&t, range), S2_ERR_STATE);
@@ -273,14 +298,14 @@ START_TEST(other_calls)
 
 	ck_assert_int_eq(s2_track_poison(&t, range), S2_OK);
 	expect(C1 + 3, S2_POISONED, false, false);
-	expect(C1 + 6, S2_POISONED, false, false);
+	expect(last, S2_POISONED, false, false);
 	ck_assert_int_eq(s2_track_done(&t, range), S2_ERR_STATE);
 	ck_assert_int_eq(s2_track_undo(&t, range), S2_ERR_STATE);
 	ck_assert_int_eq(s2_track_claim(&t, range), S2_ERR_STATE);
 	ck_assert_int_eq(s2_track_release(&t, range), S2_ERR_STATE);
 	ck_assert_int_eq(s2_track_begin(&t, range, S2_DONATE, false), S2_ERR_POISON);
 	ck_assert_int_eq(s2_track_begin(&t, range, S2_UNSHARE, false), S2_ERR_POISON);
-	move(C1 + 3, 4, S2_RECLAIM, false);
+	move(C1 + 3, count, S2_RECLAIM, false);
 	expect(C1 + 3, S2_NONE, false, false);
 	ck_assert_uint_eq(t.map_count, 0);
 }
@@ -354,6 +379,24 @@ START_TEST(finishing_needs_no_memory)
 	test_env_fail(&env, 0);
 	expect(C1 + 9, S2_SHARED, false, false);
 	expect(C1 + 10, S2_SECURE, false, false);
+}
+END_TEST
+
+/* The same if the page that fills the chunk comes alone. */
+START_TEST(finishing_one_page_needs_no_memory)
+{
+	move(BASE, COUNT, S2_DONATE, false);
+	begin(C1, 10, S2_SHARE, false);
+	begin(C1 + 11, CHUNK - 11, S2_SHARE, false);
+	begin(C1 + 10, 1, S2_SHARE, false);
+	ck_assert_uint_eq(t.map_count, 1);
+	test_env_fail(&env, 1);
+	ck_assert_int_eq(s2_track_undo(&t, pages(C1 + 10, 1)), S2_OK);
+	ck_assert_int_eq(s2_track_done(&t, pages(C1, 10)), S2_OK);
+	test_env_fail(&env, 0);
+	expect(C1 + 9, S2_SHARED, false, false);
+	expect(C1 + 10, S2_SECURE, false, false);
+	expect(C1 + 11, S2_SECURE, true, false);
 }
 END_TEST
 
@@ -509,6 +552,269 @@ START_TEST(check_finds_damage)
 }
 END_TEST
 
+/* A word a chunk that is alike, 256 bytes more for one that is not, and a little for each GiB. */
+START_TEST(memory_is_small)
+{
+	struct s2_track large;
+	size_t alike;
+
+	memory = 0;
+	ck_assert_int_eq(s2_track_init(&large, &env.env, pages(REGION, 4 * REGION)), S2_OK);
+	alike = memory;
+	ck_assert_uint_le(alike, 4 * (512 * sizeof(uintptr_t) + 72));
+	ck_assert_int_eq(s2_track_move(&large, large.range, S2_DONATE, false), S2_OK);
+	ck_assert_uint_eq(memory, alike);
+	/* One page of each of three chunks; a second page of one of them; pages across two. */
+	for (uint64_t i = 0; i < 3; i++) {
+		ck_assert_int_eq(s2_track_move(&large, pages(REGION * 2 + i * CHUNK + 9, 1),
+					       S2_SHARE, false),
+				 S2_OK);
+		ck_assert_uint_eq(memory, alike + (i + 1) * 256);
+	}
+	ck_assert_int_eq(s2_track_move(&large, pages(REGION * 2 + 400, 1), S2_SHARE, false), S2_OK);
+	ck_assert_uint_eq(memory, alike + 3 * 256);
+	ck_assert_int_eq(s2_track_move(&large, pages(REGION * 4 - 1, 2), S2_SHARE, false), S2_OK);
+	ck_assert_uint_eq(memory, alike + 5 * 256);
+	ck_assert_int_eq(s2_track_move(&large, large.range, S2_RECLAIM, false), S2_OK);
+	ck_assert_uint_eq(memory, alike);
+	ck_assert(s2_track_check(&large));
+	s2_track_fini(&large);
+	ck_assert_uint_eq(memory, 0);
+}
+END_TEST
+
+/* Wherever the page is that differs last, the map goes with it; and not before. */
+START_TEST(map_goes_with_the_last_page)
+{
+	size_t before = memory;
+
+	move(BASE, COUNT, S2_DONATE, false);
+	for (uint64_t i = 0; i < CHUNK; i++) {
+		uint64_t other = (i * 7 + 1) % CHUNK;
+
+		move(C1 + i, 1, S2_SHARE, false);
+		move(C1 + other, 1, S2_EXPORT, false);
+		ck_assert_uint_eq(memory, before + 256);
+		move(C1 + i, 1, S2_UNSHARE, false);
+		ck_assert_uint_eq(memory, before + 256);
+		move(C1 + other, 1, S2_IMPORT, false);
+		ck_assert_uint_eq(memory, before);
+	}
+}
+END_TEST
+
+/* A page that cannot have a map stays as it was. */
+START_TEST(no_memory_for_one_page)
+{
+	struct picture before;
+
+	move(BASE, COUNT, S2_DONATE, false);
+	before = picture_take(&t);
+	test_env_fail(&env, 1);
+	ck_assert_int_eq(s2_track_move(&t, pages(C1 + 9, 1), S2_SHARE, false), S2_ERR_NOMEM);
+	ck_assert_int_eq(s2_track_begin(&t, pages(C1 + 9, 1), S2_SHARE, true), S2_ERR_NOMEM);
+	ck_assert_int_eq(s2_track_poison(&t, pages(C1 + 9, 1)), S2_ERR_NOMEM);
+	picture_expect(&before, &t);
+	/* What is wrong with the page comes first, and what changes nothing needs nothing. */
+	ck_assert_int_eq(s2_track_move(&t, pages(C1 + 9, 1), S2_UNSHARE, false), S2_ERR_STATE);
+	ck_assert_int_eq(s2_track_move(&t, pages(C1, CHUNK), S2_SHARE, false), S2_OK);
+	ck_assert_int_eq(s2_track_claim(&t, pages(C1 + 9, 1)), S2_OK);
+	ck_assert_int_eq(s2_track_release(&t, pages(C1 + 9, 1)), S2_ERR_NOMEM);
+	test_env_fail(&env, 0);
+	ck_assert_uint_eq(t.map_count, 0);
+	picture_free(&before);
+}
+END_TEST
+
+/* Trackers of one page and of two: all that there is lies at an edge. */
+START_TEST(smallest)
+{
+	uint64_t count = (uint64_t)_i;
+	struct s2_track small;
+
+	ck_assert_int_eq(s2_track_init(&small, &env.env, pages(C1 + 77, count)), S2_OK);
+	ck_assert_int_eq(s2_track_move(&small, pages(C1 + 76, 1), S2_DONATE, false), S2_ERR_RANGE);
+	for (uint64_t i = 0; i < 600; i++) {
+		ck_assert_int_eq(
+			s2_track_move(&small, pages(C1 + 77 + count + i, 1), S2_DONATE, false),
+			S2_ERR_RANGE);
+	}
+	for (uint64_t i = 0; i < count; i++) {
+		ck_assert_int_eq(s2_track_move(&small, pages(C1 + 77 + i, 1), S2_DONATE, false),
+				 S2_OK);
+		ck_assert(s2_track_check(&small));
+	}
+	ck_assert_uint_eq(small.map_count, 0);
+	ck_assert_int_eq(s2_track_begin(&small, small.range, S2_SHARE, false), S2_OK);
+	ck_assert_int_eq(s2_track_done(&small, pages(C1 + 77, 1)), S2_OK);
+	ck_assert(s2_track_check(&small));
+	ck_assert_uint_eq(small.map_count, count > 1);
+	s2_track_fini(&small);
+}
+END_TEST
+
+static void alike(const struct s2_track *of, uint64_t page, uint8_t lg2, bool want,
+		  struct s2_page answer)
+{
+	struct s2_page got = {S2_POISONED, true, true};
+	bool uniform = !want;
+
+	ck_assert_int_eq(s2_track_uniform(of, s2_gpa(page * 4096), lg2, &uniform, &got), S2_OK);
+	ck_assert_int_eq(uniform, want);
+	ck_assert_int_eq(got.state, answer.state);
+	ck_assert_int_eq(got.moving, answer.moving);
+	ck_assert_int_eq(got.widened, answer.widened);
+}
+
+static const struct s2_page none = {S2_NONE, false, false};
+static const struct s2_page secure = {S2_SECURE, false, false};
+static const struct s2_page moving = {S2_SECURE, true, false};
+
+START_TEST(uniform_arguments)
+{
+	struct s2_page page = {S2_POISONED, true, true};
+	bool uniform = true;
+
+	for (unsigned lg2 = 0; lg2 < 256; lg2++) {
+		if (lg2 != 21 && lg2 != 30) {
+			ck_assert_int_eq(s2_track_uniform(&t, s2_gpa(C1 * 4096 + 1), (uint8_t)lg2,
+							  &uniform, &page),
+					 S2_ERR_INVAL);
+		}
+	}
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa(C1 * 4096 + 4096), 21, &uniform, &page),
+			 S2_ERR_ALIGN);
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa(C1 * 4096), 30, &uniform, &page),
+			 S2_ERR_ALIGN);
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa(1), 21, &uniform, &page), S2_ERR_ALIGN);
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa(0), 21, &uniform, &page), S2_ERR_RANGE);
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa((C1 - 2 * CHUNK) * 4096), 21, &uniform, &page),
+			 S2_ERR_RANGE);
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa((C1 + 3 * CHUNK) * 4096), 21, &uniform, &page),
+			 S2_ERR_RANGE);
+	ck_assert_int_eq(s2_track_uniform(&t, s2_gpa(REGION * 4096), 30, &uniform, &page),
+			 S2_ERR_RANGE);
+	ck_assert(uniform && page.state == S2_POISONED && page.moving && page.widened);
+}
+END_TEST
+
+/* Neither end on a chunk: what exists of it decides. */
+START_TEST(uniform_chunks)
+{
+	static const struct s2_page widened = {S2_SHARED, false, true};
+
+	for (uint64_t chunk = C1 - CHUNK; chunk <= C1 + 2 * CHUNK; chunk += CHUNK) {
+		alike(&t, chunk, 21, true, none);
+	}
+	alike(&t, 0, 30, true, none);
+	move(BASE, 256, S2_DONATE, false);
+	alike(&t, C1 - CHUNK, 21, true, secure);
+	alike(&t, C1, 21, true, none);
+	alike(&t, 0, 30, false, none);
+	move(C1, COUNT - 256, S2_DONATE, false);
+	alike(&t, 0, 30, true, secure);
+	move(BASE + COUNT - 1, 1, S2_SHARE, false);
+	alike(&t, C1 + 2 * CHUNK, 21, false, none);
+	move(C1 + 2 * CHUNK, 127, S2_SHARE, true);
+	alike(&t, C1 + 2 * CHUNK, 21, false, none);
+	ck_assert_int_eq(s2_track_release(&t, pages(C1 + 2 * CHUNK, 128)), S2_OK);
+	alike(&t, C1 + 2 * CHUNK, 21, true, widened);
+}
+END_TEST
+
+/* Different moves look alike while they last, and only then. */
+START_TEST(uniform_moving)
+{
+	move(BASE, COUNT, S2_DONATE, false);
+	move(C1 + 100, 100, S2_EXPORT, true);
+	begin(C1 + 200, 312, S2_SHARE, false);
+	begin(C1, 100, S2_RECLAIM, false);
+	alike(&t, C1, 21, false, none);
+	begin(C1 + 100, 100, S2_IMPORT, false);
+	alike(&t, C1, 21, true, moving);
+	alike(&t, 0, 30, false, none);
+	begin(BASE, C1 - BASE, S2_SHARE, true);
+	begin(C1 + CHUNK, CHUNK + 128, S2_EXPORT, true);
+	alike(&t, 0, 30, true, moving);
+	ck_assert_int_eq(s2_track_undo(&t, pages(C1 + 511, 1)), S2_OK);
+	alike(&t, C1, 21, false, none);
+	alike(&t, 0, 30, false, none);
+}
+END_TEST
+
+/* Three regions, the first and the last of them not whole. */
+START_TEST(uniform_regions)
+{
+	uint64_t first = REGION * 5 - 700;
+	struct s2_range range = pages(first, 700 + REGION + 300);
+	struct s2_track large;
+	struct s2_track_sum sum;
+
+	ck_assert_int_eq(s2_track_init(&large, &env.env, range), S2_OK);
+	ck_assert_int_eq(s2_track_move(&large, range, S2_DONATE, false), S2_OK);
+	for (uint64_t region = 4; region <= 6; region++) {
+		alike(&large, region * REGION, 30, true, secure);
+	}
+	/* One page anywhere spoils its own region. */
+	for (uint64_t page = first; page < first + 700 + REGION + 300; page += 9973) {
+		ck_assert_int_eq(s2_track_move(&large, pages(page, 1), S2_SHARE, false), S2_OK);
+		for (uint64_t region = 4; region <= 6; region++) {
+			bool is_own = region == page / REGION;
+
+			alike(&large, region * REGION, 30, !is_own, is_own ? none : secure);
+		}
+		ck_assert_int_eq(s2_track_sum(&large, pages(5 * REGION, REGION), &sum), S2_OK);
+		ck_assert_uint_eq(sum.state[S2_SHARED], page / REGION == 5);
+		ck_assert(s2_track_check(&large));
+		ck_assert_int_eq(s2_track_move(&large, pages(page, 1), S2_UNSHARE, false), S2_OK);
+	}
+	/* The first page that cannot decides, whatever the counters of its region say. */
+	ck_assert_int_eq(s2_track_move(&large, pages(5 * REGION + 4711, 1), S2_SHARE, false),
+			 S2_OK);
+	ck_assert_int_eq(s2_track_begin(&large, pages(5 * REGION + 9999, 1), S2_SHARE, false),
+			 S2_OK);
+	ck_assert_int_eq(s2_track_move(&large, range, S2_SHARE, false), S2_ERR_STATE);
+	ck_assert_int_eq(s2_track_move(&large, range, S2_RECLAIM, false), S2_ERR_BUSY);
+	ck_assert_int_eq(s2_track_done(&large, pages(5 * REGION + 9999, 1)), S2_OK);
+	/* All codes of a region can make it, though its chunks are mixed. */
+	ck_assert_int_eq(s2_track_move(&large, range, S2_RECLAIM, false), S2_OK);
+	alike(&large, 5 * REGION, 30, true, none);
+	ck_assert_uint_eq(large.map_count, 0);
+	ck_assert(s2_track_check(&large));
+	s2_track_fini(&large);
+}
+END_TEST
+
+/* s2_track_check() looks at all counters of a region, and at what a map is for. */
+START_TEST(check_finds_damage_in_regions)
+{
+	uint32_t *counters = (uint32_t *)t.region; /* 16 codes, maps */
+	void **map = (void **)t.chunk + 1;
+	unsigned char saved[256];
+
+	move(C1 + 9, 2, S2_DONATE, false);
+	for (size_t i = 0; i < 17; i++) {
+		counters[i]++;
+		ck_assert(!s2_track_check(&t));
+		counters[i]--;
+	}
+	ck_assert(s2_track_check(&t));
+	/* No page is another than the others, and all counters say so; but there is a map. */
+	memcpy(saved, *map, sizeof(saved));
+	memset(*map, 0, sizeof(saved));
+	t.count[S2_SECURE] -= 2;
+	t.count[S2_NONE] += 2;
+	counters[S2_SECURE] -= 2;
+	counters[S2_NONE] += 2;
+	ck_assert(!s2_track_check(&t));
+	memcpy(*map, saved, sizeof(saved));
+	t.count[S2_SECURE] += 2;
+	t.count[S2_NONE] -= 2;
+	counters[S2_SECURE] += 2;
+	counters[S2_NONE] -= 2;
+}
+END_TEST
+
 START_TEST(fini_twice)
 {
 	move(C1, 3, S2_DONATE, false);
@@ -529,18 +835,28 @@ int main(void)
 	tcase_add_test(tcase, init_fails);
 	tcase_add_loop_test(tcase, ranges, 0, 9);
 	tcase_add_test(tcase, arguments);
-	tcase_add_loop_test(tcase, transitions, 0, (int)HOW_COUNT * S2_MOVE_COUNT * 2);
-	tcase_add_loop_test(tcase, other_calls, 0, (int)HOW_COUNT);
+	tcase_add_loop_test(tcase, transitions, 0, (int)HOW_COUNT * S2_MOVE_COUNT * 3);
+	tcase_add_loop_test(tcase, other_calls, 0, (int)HOW_COUNT * 2);
 	tcase_add_test(tcase, widened_comes_and_goes);
 	tcase_add_test(tcase, first_offender_decides);
 	tcase_add_test(tcase, maps_come_and_go);
 	tcase_add_test(tcase, finishing_needs_no_memory);
+	tcase_add_test(tcase, finishing_one_page_needs_no_memory);
 	tcase_add_loop_test(tcase, no_memory, 0, 6);
 	tcase_add_test(tcase, claims_of_claimed_pages_need_no_memory);
 	tcase_add_test(tcase, spans);
 	tcase_add_test(tcase, sums);
 	tcase_add_test(tcase, top_of_the_address_space);
 	tcase_add_test(tcase, check_finds_damage);
+	tcase_add_test(tcase, memory_is_small);
+	tcase_add_test(tcase, map_goes_with_the_last_page);
+	tcase_add_test(tcase, no_memory_for_one_page);
+	tcase_add_loop_test(tcase, smallest, 1, 4);
+	tcase_add_test(tcase, uniform_arguments);
+	tcase_add_test(tcase, uniform_chunks);
+	tcase_add_test(tcase, uniform_moving);
+	tcase_add_test(tcase, uniform_regions);
+	tcase_add_test(tcase, check_finds_damage_in_regions);
 	tcase_add_test(tcase, fini_twice);
 	suite_add_tcase(suite, tcase);
 	return check_main(suite);

@@ -241,10 +241,8 @@ static enum s2_err plan(struct job *job)
 
 static void begin(struct job *job, struct s2_pages pages, bool widened)
 {
-	struct s2_step step;
-
-	s2_step_begin(&step, job->request->move, widened);
-	s2_track_commit(job->t, pages, &step, &job->pool);
+	s2_track_commit(job->t, pages, s2_move_step(s2_begin_steps, job->request->move, widened),
+			&job->pool);
 }
 
 /* Begins a piece: what is asked for as itself, the rest of it, when it goes out, as widened. */
@@ -259,25 +257,18 @@ static void begin_piece(struct job *job, struct s2_pages piece, struct s2_pages 
 
 static void finish(struct job *job, struct s2_pages pages, struct s2_pages asked)
 {
-	struct s2_step step;
-
-	s2_step_done(&step);
-	s2_track_commit(job->t, pages, &step, &job->pool);
+	s2_track_commit(job->t, pages, &s2_done_step, &job->pool);
 	job->count->converted += page_count(pages);
 	job->count->widened += page_count(pages) - page_count(overlap(pages, asked));
 }
 
 static void take_back(struct job *job, struct s2_pages pages, struct s2_pages asked)
 {
-	struct s2_step step;
-
-	s2_step_undo(&step);
-	s2_track_commit(job->t, pages, &step, &job->pool);
+	s2_track_commit(job->t, pages, &s2_undo_step, &job->pool);
 	if (job->request->move == S2_IMPORT) {
 		/* An undone import forgets the mark. All pages that nobody asked for had it. */
-		s2_step_release(&step);
-		s2_track_commit(job->t, before(pages, asked), &step, &job->pool);
-		s2_track_commit(job->t, behind(pages, asked), &step, &job->pool);
+		s2_track_commit(job->t, before(pages, asked), &s2_release_step, &job->pool);
+		s2_track_commit(job->t, behind(pages, asked), &s2_release_step, &job->pool);
 	}
 }
 
@@ -322,12 +313,9 @@ static enum s2_err convert_pieces(struct job *job, struct s2_pages scope, struct
 /* Counts the pages that are there already; those that were widened have somebody who asks now. */
 static void claim_satisfied(struct job *job, struct s2_pages asked)
 {
-	struct s2_step step;
-
 	job->count->satisfied += count_in(job, asked, job->to);
 	if (job->from == S2_SECURE) {
-		s2_step_claim(&step);
-		s2_track_commit(job->t, asked, &step, &job->pool);
+		s2_track_commit(job->t, asked, &s2_claim_step, &job->pool);
 	}
 }
 
@@ -344,14 +332,11 @@ static bool is_wanted(const struct job *job, struct grain grain)
 
 static enum s2_err convert_widened(struct job *job, struct grain grain, uint64_t pending)
 {
-	struct s2_step step;
-
 	/* Going out, the state of the rest does not matter; coming back, the last one takes all. */
 	if (job->from == S2_SECURE || !is_wanted(job, grain)) {
 		return convert_pieces(job, grain.all, grain.asked);
 	}
-	s2_step_release(&step);
-	s2_track_commit(job->t, grain.asked, &step, &job->pool);
+	s2_track_commit(job->t, grain.asked, &s2_release_step, &job->pool);
 	job->count->kept += pending;
 	return S2_OK;
 }

@@ -91,31 +91,6 @@ static inline const struct s2_step *s2_move_step(const struct s2_step (*steps)[2
 	return &steps[(unsigned)move < S2_MOVE_COUNT ? move : S2_MOVE_COUNT][widened];
 }
 
-static inline void s2_step_begin(struct s2_step *step, enum s2_move move, bool widened)
-{
-	*step = *s2_move_step(s2_begin_steps, move, widened);
-}
-
-static inline void s2_step_done(struct s2_step *step)
-{
-	*step = s2_done_step;
-}
-
-static inline void s2_step_undo(struct s2_step *step)
-{
-	*step = s2_undo_step;
-}
-
-static inline void s2_step_claim(struct s2_step *step)
-{
-	*step = s2_claim_step;
-}
-
-static inline void s2_step_release(struct s2_step *step)
-{
-	*step = s2_release_step;
-}
-
 /* A range in page numbers, half-open: 52 bits, so that the end of all addresses has a number. */
 struct s2_pages {
 	uint64_t start;
@@ -246,12 +221,7 @@ static inline struct s2_track_region *s2_track_region(const struct s2_track *t, 
 }
 
 /* What the tracker has of the chunk or the region that holds a page; size in pages. */
-static inline struct s2_pages s2_track_block(const struct s2_track *t, uint64_t page, uint64_t size)
-{
-	uint64_t start = page & ~(size - 1);
-
-	return s2_pages_overlap(s2_range_pages(t->range), s2_pages(start, start + size));
-}
+struct s2_pages s2_track_block(const struct s2_track *t, uint64_t page, uint64_t size);
 
 static inline unsigned s2_track_code(const struct s2_track *t, uint64_t page)
 {
@@ -324,9 +294,6 @@ S2_NODISCARD enum s2_err s2_track_mix(struct s2_track *t, uint64_t page,
 
 /* Gives the map of the page's chunk back, if all pages of the chunk are alike and at rest. S2_OK. */
 enum s2_err s2_track_unmix(struct s2_track *t, uint64_t page);
-
-/* Does the public interface say the same of all pages of a chunk or a region, as s2_track_block()? */
-bool s2_track_alike(const struct s2_track *t, struct s2_pages pages);
 
 /* Verifies a region, adds its pages to count and its maps to *map_count. */
 bool s2_region_check(const struct s2_track *t, struct s2_pages region,

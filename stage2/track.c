@@ -230,11 +230,25 @@ enum s2_err s2_track_next(const struct s2_track *t, s2_gpa_t gpa, struct s2_rang
 	return S2_OK;
 }
 
+/* Have all pages of a region codes of the set? */
+static bool region_is_in(const struct s2_track *t, struct s2_pages pages, unsigned codes)
+{
+	const struct s2_track_region *region = s2_track_region(t, pages.start);
+	uint64_t count = 0;
+
+	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
+		count += (codes >> code) & 1u ? region->count[code] : 0;
+	}
+	return count == pages.end - pages.start;
+}
+
 enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2, bool *uniform,
 			     struct s2_page *page)
 {
 	static const struct s2_page none = {S2_NONE, false, false};
 	struct s2_pages pages;
+	unsigned codes;
+	unsigned code;
 
 	if (lg2 != S2_CHUNK_LG2 && lg2 != S2_REGION_LG2) {
 		return S2_ERR_INVAL;
@@ -246,8 +260,11 @@ enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2
 	if (pages.start >= pages.end) {
 		return S2_ERR_RANGE;
 	}
-	*uniform = s2_track_alike(t, pages);
-	*page = *uniform ? s2_code_pages[s2_track_code(t, pages.start)] : none;
+	code = s2_track_code(t, pages.start);
+	codes = s2_code_alike(code);
+	*uniform = lg2 == S2_CHUNK_LG2 ? s2_track_skip(t, pages, codes) == pages.end
+				       : region_is_in(t, pages, codes);
+	*page = *uniform ? s2_code_pages[code] : none;
 	return S2_OK;
 }
 

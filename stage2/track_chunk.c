@@ -23,6 +23,13 @@ struct part {
 	unsigned last;
 };
 
+struct s2_pages s2_track_block(const struct s2_track *t, uint64_t page, uint64_t size)
+{
+	uint64_t start = page & ~(size - 1);
+
+	return s2_pages_overlap(s2_range_pages(t->range), s2_pages(start, start + size));
+}
+
 static bool is_whole_block(struct s2_pages pages, struct s2_pages block)
 {
 	return pages.start == block.start && pages.end >= block.end;
@@ -357,38 +364,6 @@ void s2_track_count(const struct s2_track *t, struct s2_pages pages, uint64_t co
 		count_part(&part, count);
 		pages.start += part_len(&part);
 	}
-}
-
-static bool chunk_is_alike(const struct s2_track *t, struct s2_pages chunk)
-{
-	unsigned code = s2_track_code(t, chunk.start);
-
-	if (s2_chunk_is_uniform(s2_track_chunk(t, chunk.start))) {
-		return true;
-	}
-	/* Else only moves in transition can be alike and have a map. */
-	return s2_code_moving(code) && s2_track_skip(t, chunk, s2_code_alike(code)) == chunk.end;
-}
-
-static bool region_is_alike(const struct s2_track *t, struct s2_pages region)
-{
-	unsigned codes = s2_code_alike(s2_track_code(t, region.start));
-	uint64_t count = 0;
-
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		if ((codes >> code) & 1u) {
-			count += s2_track_region(t, region.start)->count[code];
-		}
-	}
-	return count == region.end - region.start;
-}
-
-bool s2_track_alike(const struct s2_track *t, struct s2_pages pages)
-{
-	if (pages.start / S2_CHUNK_PAGES == (pages.end - 1) / S2_CHUNK_PAGES) {
-		return chunk_is_alike(t, pages);
-	}
-	return region_is_alike(t, pages);
 }
 
 /* Counted page by page, and not by the words that the counters were made with. */

@@ -91,6 +91,7 @@ S2_NODISCARD enum s2_err s2_unmap(struct s2_space *s, struct s2_range range, str
 /*
  * Gives all pages of the range that are mapped these rights. Kind, accessed and dirty stay. Widening
  * is flushed too: a processor that cached the narrower rights would otherwise fault once more.
+ * Caches are not maintained: code that becomes executable is the caller's to make so.
  * Fails: as s2_unmap(); S2_ERR_INVAL and S2_ERR_FORMAT for prot.
  */
 S2_NODISCARD enum s2_err s2_protect(struct s2_space *s, struct s2_range range, unsigned prot,

@@ -59,7 +59,6 @@ static inline bool s2_code_moving(unsigned code)
 enum s2_err s2_code_err(unsigned code);
 
 /* What the public interface says of a code, and all codes of which it says the same. */
-extern const struct s2_page s2_code_pages[S2_CODE_COUNT];
 unsigned s2_code_alike(unsigned code);
 
 /* The codes of pages that answer as this state and are not in transition. */
@@ -135,11 +134,6 @@ static inline struct s2_pages s2_pages_overlap(struct s2_pages a, struct s2_page
 
 struct s2_track_map {
 	uint64_t word[S2_MAP_WORDS];
-};
-
-/* All pages alike: their code. Mixed: the address of a map, which is never below S2_CODE_COUNT. */
-struct s2_chunk {
-	uintptr_t word;
 };
 
 /* 1 GiB, aligned; at the edges of a tracker a part of it. What is known of all its pages at once. */

@@ -200,15 +200,6 @@ static bool holds(struct s2_range range, s2_gpa_t gpa)
 	return gpa.val - range.start.val < range.len;
 }
 
-enum s2_err s2_track_get(const struct s2_track *t, s2_gpa_t gpa, struct s2_page *out)
-{
-	if (!holds(t->range, gpa)) {
-		return S2_ERR_RANGE;
-	}
-	*out = s2_code_pages[s2_track_code(t, gpa.val >> S2_PAGE_LG2)];
-	return S2_OK;
-}
-
 enum s2_err s2_track_next(const struct s2_track *t, s2_gpa_t gpa, struct s2_range limit,
 			  struct s2_span *out)
 {

@@ -159,7 +159,7 @@ static inline void flat_compare(const struct flat *flat, const struct s2_track *
 	memset(&want, 0, sizeof(want));
 	for (unsigned i = start; i < start + count; i++) {
 		struct s2_page page = flat_answer(&flat->page[i]);
-		struct s2_page answer;
+		struct s2_page answer = {S2_NONE, false, false};
 
 		if (s2_track_get(t, flat_range(flat, i, 1).start, &answer) != S2_OK ||
 		    !flat_same(page, answer)) {

@@ -84,6 +84,11 @@ struct s2_track_sum {
 	uint64_t widened_export;	/* pages; counted in state[S2_EXPORTED] too */
 };
 
+/* All pages alike: their code. Mixed: the address of a map, which is never below 16. */
+struct s2_chunk {
+	uintptr_t word;
+};
+
 /* Public size, private contents: read them through the calls below. */
 struct s2_track {
 	struct s2_env env;
@@ -164,8 +169,31 @@ S2_NODISCARD enum s2_err s2_track_release(struct s2_track *t, struct s2_range ra
  */
 S2_NODISCARD enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range);
 
-/* What the tracker says of the page that holds the byte gpa. Fails with S2_ERR_RANGE. O(1). */
-S2_NODISCARD enum s2_err s2_track_get(const struct s2_track *t, s2_gpa_t gpa, struct s2_page *out);
+/* What the library's internal codes, four bits a page, say to the outside. */
+extern const struct s2_page s2_code_pages[16];
+
+/*
+ * What the tracker says of the page that holds the byte gpa. Fails with S2_ERR_RANGE. O(1), and inline:
+ * a chunk is one code, or the address of a map of its 512 pages, sixteen in a word.
+ */
+S2_NODISCARD static inline enum s2_err s2_track_get(const struct s2_track *t, s2_gpa_t gpa,
+						    struct s2_page *out)
+{
+	uint64_t page = gpa.val >> S2_PAGE_LG2;
+	uintptr_t code;
+
+	if (gpa.val - t->range.start.val >= t->range.len) {
+		return S2_ERR_RANGE;
+	}
+	code = t->chunk[(page - t->chunk_base) >> 9].word;
+	if (code >= 16) {
+		const uint64_t *map = (const uint64_t *)code;
+
+		code = (map[(page >> 4) & 31] >> ((page & 15) * 4)) & 15;
+	}
+	*out = s2_code_pages[code];
+	return S2_OK;
+}
 
 /*
  * The maximal span of like pages that starts with the page that holds gpa (what lies before gpa is

@@ -178,8 +178,7 @@ static bool flush_drops(const struct machine *m, const struct s2_flush *f,
 		return true;
 	}
 	if (m->strict_absent && e->level > 0 && entry_block(m, e) != NULL) {
-		entry_decode(m, e, __atomic_load_n(item_pointer(m, e->item), __ATOMIC_ACQUIRE),
-			     &now);
+		entry_decode(m, e, machine_load(m, e->item), &now);
 	}
 	return now.kind != ITEM_TABLE && stride_hits(e, f);
 }

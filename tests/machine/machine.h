@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Machines that are stricter than hardware: for each page-table format an MMU that walks the tables in
- * memory, with a TLB that forgets nothing until it is told to, and with memory for the tables that is
- * poisoned when it is freed. Written from the architectures' manuals; shares no code with arch/ but
- * the bits of features.
+ * Machines that are stricter than hardware: for each page-table format an MMU that walks the tables
+ * in memory, with a TLB that forgets nothing until it is told to, and with memory for the tables
+ * that is poisoned when it is freed. Written from the architectures' manuals; shares no code with
+ * arch/ but the bits of features.
  *
  *	struct machine m;
  *	struct s2_config config;
@@ -21,26 +21,28 @@
  *	ck_assert_uint_eq(m.pool.live, 0);              leaks
  *	machine_fini(&m);
  *
- * A violation never stops the program: the first one is kept as text, and machine_ok() is false from
- * then on. What makes a violation:
+ * A violation never stops the program: the first one is kept as text, and machine_ok() is false
+ * from then on. What makes a violation:
  *
  *  - an item that the manual does not define, wherever a walk or a fill meets it: reserved bits or
  *    encodings, unaligned or too large addresses, groups whose items do not agree, tables that
  *    are not live;
  *  - stale: after a sync (machine_audit) the TLB holds a translation that the tables do not give,
- *    or that allows more, or that is marked dirty or accessed where the tables are not, or a pointer
- *    to a table that the tables do not hold. Less than the tables allow is counted as spurious;
+ *    or that allows more, or that is marked dirty or accessed where the tables are not, or a
+ *    pointer to a table that the tables do not hold. Less than the tables allow is counted as
+ *    spurious;
  *  - a table that is freed while the TLB still holds a pointer to it;
- *  - where live items must be broken before they are made anew: an item that the TLB holds has become
- *    another one with no flush between (seen at the next flush or audit);
+ *  - where live items must be broken before they are made anew: an item that the TLB holds has
+ *    become another one with no flush between (seen at the next flush or audit);
  *  - where live items must be changed by purge: a plain store to one that the TLB holds;
  *  - calls of the back end that say what is not so: places, levels, ranges, cookies.
  *
  * After each flush the machine fills the TLB again with what the tables say at that moment, as a
  * processor that speculates may: so that what is changed between a break and its make is seen too.
  *
- * The calls of the back end and of the allocator may come from several threads. All else is for one, and
- * while others change tables, walks may take what is half done for wrong: use them when it is quiet.
+ * The calls of the back end and of the allocator may come from several threads. All else is for
+ * one, and while others change tables, walks may take what is half done for wrong: use them when it
+ * is quiet.
  */
 #ifndef TESTS_MACHINE_MACHINE_H
 #define TESTS_MACHINE_MACHINE_H
@@ -91,9 +93,10 @@ bool machine_marks_dirty(const struct machine_variant *v);
 bool machine_caches_none(const struct machine_variant *v);
 
 /*
- * Memory for tables. One arena; hpa == address + hpa_offset, and no hpa is the same as its address. What
- * is allocated is full of rubbish that the MMU would take for leaves. What is freed is poisoned, kept
- * from reuse for a while, and must still be poison then; with AddressSanitizer it cannot be read.
+ * Memory for tables. One arena; hpa == address + hpa_offset, and no hpa is the same as its address.
+ * What is allocated is full of rubbish that the MMU would take for leaves. What is freed is
+ * poisoned, kept from reuse for a while, and must still be poison then; with AddressSanitizer it
+ * cannot be read.
  */
 #define POOL_GRAIN 1024u
 #define POOL_CLASSES 12u
@@ -127,6 +130,9 @@ struct pool {
 	uint64_t rubbish; /* what fresh memory holds */
 	struct machine *machine;
 };
+
+/* Whether reading or writing a freed table stops the program: with AddressSanitizer. */
+extern const bool pool_traps;
 
 /* The n-th allocation from now fails, and all after it; 0 ends that. */
 void pool_fail(struct pool *p, size_t n);
@@ -231,7 +237,6 @@ struct machine {
 	uint64_t features;
 	uint8_t gpa_bits, hpa_bits;
 	uint8_t top;
-	bool started;  /* machine_set_root() was called */
 	uint64_t root; /* hpa */
 	uint64_t root_items;
 	uint64_t pass;	      /* audits and scans so far */
@@ -239,8 +244,8 @@ struct machine {
 
 	struct pool pool;
 	struct tlb *tlb;
-	struct s2_mmu
-		mmu; /* tests may change flush_max, which is "never", and take out what may be NULL */
+	/* Tests may change flush_max, which is "never", and take out what may be NULL. */
+	struct s2_mmu mmu;
 	struct machine_stats stats;
 	const char *error;	     /* of the first violation; NULL if there was none */
 	char detail[160], text[256]; /* addresses and values, to go with it */
@@ -250,9 +255,9 @@ struct machine {
 	 *
 	 *   speculate       fill the TLB again after each flush
 	 *   strict_marks    "accessed" in the TLB, and not in the tables, is stale
-	 *   strict_absent   where machines cache that an item is not valid: if it was one of a level
-	 *                   above 0 that has become a table, only WALK drops it, not LEAF
-	 *   need_clean      what becomes visible, unless it is device memory, must have been cleaned,
+	 *   strict_absent   where machines cache that an item is not valid: if it was one of a
+	 *                   level above 0 that has become a table, only WALK drops it, not LEAF
+	 *   need_clean      what becomes visible must have been cleaned, unless it is a device,
 	 *   need_code       and if it can be executed, invalidate_code must have been called for it
 	 */
 	bool speculate, strict_marks, strict_absent, need_clean, need_code;
@@ -273,8 +278,8 @@ struct machine {
 
 /*
  * Makes a machine, and fills in a config for a space on it: fmt, features, sizes, tables, mmu,
- * mmu_cookie; the rest is 0 and may be changed (leaf_sizes, clean, lock). The machine must stay where
- * it is. fmt may be NULL. Aborts if there is no memory.
+ * mmu_cookie; the rest is 0 and may be changed (leaf_sizes, clean, lock). The machine must stay
+ * where it is. fmt may be NULL. Aborts if there is no memory.
  */
 void machine_init(struct machine *m, const struct machine_variant *v, const struct s2_fmt *fmt,
 		  struct s2_config *config);
@@ -294,9 +299,9 @@ const char *machine_error_detail(struct machine *m);
 void machine_clear_error(struct machine *m);
 
 /*
- * An access by a guest. What the TLB holds is used first, stale or not; what is read from the tables
- * is kept. Sets accessed and dirty marks in memory where the machine does so. Returns whether the
- * access succeeds.
+ * An access by a guest. What the TLB holds is used first, stale or not; what is read from the
+ * tables is kept. Sets accessed and dirty marks in memory where the machine does so. Returns
+ * whether the access succeeds.
  */
 bool machine_access(struct machine *m, uint64_t gpa, enum machine_access access,
 		    struct machine_result *r);
@@ -347,7 +352,7 @@ struct machine_stretch machine_hpa_low(const struct machine *m);
 struct machine_stretch machine_hpa_high(const struct machine *m);
 
 /* For items of tables: in the processor's byte order. hpa must be in a live table. */
-uint64_t machine_load(struct machine *m, uint64_t item_hpa);
+uint64_t machine_load(const struct machine *m, uint64_t item_hpa);
 void machine_store(struct machine *m, uint64_t item_hpa, uint64_t value);
 
 const char *machine_fault_name(enum machine_fault fault);

@@ -17,7 +17,9 @@
 
 #ifdef POOL_ASAN
 #include <sanitizer/asan_interface.h>
+const bool pool_traps = true;
 #else
+const bool pool_traps = false;
 #define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
@@ -147,7 +149,9 @@ static void *pool_alloc(void *cookie, size_t size)
 	return table;
 }
 
-/* The first grain of a live block at this address; POOL_NOBODY, and a violation, if there is none. */
+/*
+ * The first grain of a live block at this address; POOL_NOBODY, and a violation, if there is none.
+ */
 static uint32_t pool_owner(struct pool *p, const void *table, size_t size)
 {
 	size_t offset = (size_t)((const unsigned char *)table - p->memory);

@@ -4,8 +4,8 @@
  * tables may say otherwise by now.
  *
  * One entry a page for translations, of leaves of any size, and for "not valid"; one an item for
- * pointers to tables. Each remembers the item it came from, where it is and what it was. A page of a
- * group is kept as a piece of it or as the whole, as machines do either.
+ * pointers to tables. Each remembers the item it came from, where it is and what it was. A page of
+ * a group is kept as a piece of it or as the whole, as machines do either.
  */
 #include "tlb.h"
 

@@ -241,7 +241,7 @@ void check_visible(struct machine *m, const struct machine_leaf *leaf)
 	}
 }
 
-uint64_t machine_load(struct machine *m, uint64_t item_hpa)
+uint64_t machine_load(const struct machine *m, uint64_t item_hpa)
 {
 	return item_read(m, item_hpa);
 }

@@ -59,7 +59,9 @@ struct machine_ops {
 	/* May the TLB keep that an item is not valid? */
 	bool (*caches_none)(const struct machine *m);
 
-	/* Two valid items that differ: must there have been a break and a flush between? NULL: no. */
+	/*
+	 * Two valid items that differ: must there have been a break and a flush between? NULL: no.
+	 */
 	const char *(*must_break)(const struct machine *m, unsigned level, uint64_t old,
 				  uint64_t new_value);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Stage 2 of the VMSAv8-64 translation system, granule of 4 KiB, little-endian. Sections are those of the
- * Arm Architecture Reference Manual, DDI 0487. Levels count from the pages, as everywhere here: Arm's
- * 3 is 0.
+ * Stage 2 of the VMSAv8-64 translation system, granule of 4 KiB, little-endian. Sections are those
+ * of the Arm Architecture Reference Manual, DDI 0487. Levels count from the pages, as everywhere
+ * here: Arm's 3 is 0.
  */
 #include "walk.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * EPT, after the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3, "The Extended
- * Page Table Mechanism (EPT)": the formats of entries, and what is an EPT misconfiguration.
+ * EPT, after the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3, "The
+ * Extended Page Table Mechanism (EPT)": the formats of entries, and what is an EPT
+ * misconfiguration.
  */
 #include "walk.h"
 

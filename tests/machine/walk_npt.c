@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Nested page tables of AMD, after the AMD64 Architecture Programmer's Manual, volume 2: "Long-Mode Page
- * Translation", and "Nested Paging", which walks them as accesses by users.
+ * Nested page tables of AMD, after the AMD64 Architecture Programmer's Manual, volume 2: "Long-Mode
+ * Page Translation", and "Nested Paging", which walks them as accesses by users.
  */
 #include "walk.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * G-stage translation of RV64: Sv39x4, Sv48x4, Sv57x4, little-endian. After The RISC-V Instruction Set
- * Manual, Volume II: chapters "Supervisor-Level ISA" (virtual address translation process), "Svnapot",
- * "Svpbmt", "Svadu", "Svvptc", and "Two-Stage Address Translation" of "H" Extension.
+ * G-stage translation of RV64: Sv39x4, Sv48x4, Sv57x4, little-endian. After The RISC-V Instruction
+ * Set Manual, Volume II: chapters "Supervisor-Level ISA" (virtual address translation process),
+ * "Svnapot", "Svpbmt", "Svadu", "Svvptc", and "Two-Stage Address Translation" of "H" Extension.
  */
 #include "walk.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Dynamic address translation of z/Architecture, after the Principles of Operation, SA22-7832, chapter 3.
- * Big-endian. Bits are written as masks; bit 0 of the manual is the highest one.
+ * Dynamic address translation of z/Architecture, after the Principles of Operation, SA22-7832,
+ * chapter 3. Big-endian. Bits are written as masks; bit 0 of the manual is the highest one.
  */
 #include "walk.h"
 
@@ -18,7 +18,9 @@
 #define CRSTE_TL 0x03u
 #define CRSTE_AV 0x10000u
 
-/* What a leaf has for software: the access-control bits and F where AV is 0, and unassigned bits. */
+/*
+ * What a leaf has for software: the access-control bits and F where AV is 0, and unassigned bits.
+ */
 #define CRSTE_SOFTWARE 0xf8c3u
 #define SEGMENT_SOFTWARE 0x03u
 

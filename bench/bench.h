@@ -39,17 +39,12 @@ struct way {
 #define WAYS_MAX 6
 #define REPEAT_MAX 1000
 
-/* What is timed: this thread alone, or all that passes. */
-enum span {
-	SPAN_THREAD,
-	SPAN_WALL,
-};
-
 /*
  * Runs the ways in turn, repeat times, so that a disturbance hits all of them. figure[i] is in ns for
- * each of units. Returns false if a check failed.
+ * each of units. Ways whose bit is set in by_wall have several threads: what passes is timed, and not
+ * what this thread takes. Returns false if a check failed.
  */
-bool measure(const struct way *ways, size_t way_count, void *cookie, enum span span,
+bool measure(const struct way *ways, size_t way_count, void *cookie, unsigned by_wall,
 	     unsigned repeat, double units, struct figure *figure);
 
 /* What a row's figure is compared with. */

@@ -36,7 +36,7 @@ static struct figure figure_of(double *sample, unsigned count, double units)
  * Processor time of this thread; or the time that passed, if that is less, which it is where the
  * system call that reads the former is a good part of it.
  */
-static double sample_of(const struct way *way, void *cookie, enum span span)
+static double sample_of(const struct way *way, void *cookie, bool by_wall)
 {
 	double own, wall;
 
@@ -50,17 +50,17 @@ static double sample_of(const struct way *way, void *cookie, enum span span)
 	__asm__ volatile("" ::: "memory");
 	wall = read_clock(CLOCK_MONOTONIC) - wall;
 	own = read_clock(CLOCK_THREAD_CPUTIME_ID) - own;
-	return own < wall && span == SPAN_THREAD ? own : wall;
+	return own < wall && !by_wall ? own : wall;
 }
 
-bool measure(const struct way *ways, size_t way_count, void *cookie, enum span span,
+bool measure(const struct way *ways, size_t way_count, void *cookie, unsigned by_wall,
 	     unsigned repeat, double units, struct figure *figure)
 {
 	static double sample[WAYS_MAX][REPEAT_MAX];
 
 	for (unsigned i = 0; i < repeat; i++) {
 		for (size_t j = 0; j < way_count; j++) {
-			sample[j][i] = sample_of(&ways[j], cookie, span);
+			sample[j][i] = sample_of(&ways[j], cookie, (by_wall >> j) & 1);
 			if (i == 0 && ways[j].check != NULL && !ways[j].check(cookie)) {
 				return false;
 			}
@@ -80,7 +80,7 @@ bool measure_row(const struct setup *setup, const struct way *ways, size_t way_c
 	if (setup->format != NULL && setup->format != &formats[0]) {
 		way_count = 1;
 	}
-	if (!measure(ways, way_count, cookie, SPAN_THREAD, setup->repeat, units, figure)) {
+	if (!measure(ways, way_count, cookie, 0, setup->repeat, units, figure)) {
 		return false;
 	}
 	result->figure = figure[0];

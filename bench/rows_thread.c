@@ -292,6 +292,12 @@ static struct figure speed_up(const struct figure *one, const struct figure *two
 	return figure;
 }
 
+/*
+ * One thread is timed by its own clock, two by the one on the wall: where others are busy, this makes
+ * the speed-up less than it is, and never more.
+ */
+#define BY_WALL (1u << 1 | 1u << 3 | 1u << 5)
+
 static bool measure_threads(const struct setup *setup, struct result *result)
 {
 	static struct work w;
@@ -311,7 +317,7 @@ static bool measure_threads(const struct setup *setup, struct result *result)
 	w.setup = setup;
 	w.variant = (enum variant)result->row->variant;
 	make_halves(&w);
-	good = measure(ways, way_count, &w, SPAN_WALL, setup->repeat,
+	good = measure(ways, way_count, &w, BY_WALL, setup->repeat,
 		       (double)setup->memory / S2_PAGE_SIZE, figure);
 	join_second(&w);
 	result->figure = speed_up(&figure[0], &figure[1]);

@@ -28,8 +28,10 @@ struct seen {
 
 static struct seen seen_last; /* by the last settle() */
 
-static int chosen[CHOICE_MAX];
-static int choice_count = -1;
+static size_t chosen[CHOICE_MAX];
+static int choice_count;
+static enum machine_kind formats[MACHINE_KIND_COUNT];
+static int format_count;
 
 /* The first and the last of a format. */
 static bool is_one_of_few(size_t i)
@@ -38,21 +40,43 @@ static bool is_one_of_few(size_t i)
 	       machines[i + 1].kind != machines[i].kind;
 }
 
-int bench_choose(void)
+static bool is_chosen(size_t i)
 {
 	const char *which = getenv("S2_VARIANTS");
 
-	if (choice_count >= 0) {
-		return choice_count;
-	}
-	choice_count = 0;
+	return which == NULL || strstr(machines[i].name, which) != NULL ||
+	       (strcmp(which, "few") == 0 && is_one_of_few(i));
+}
+
+/* The table has the machines of a format one after the other. */
+static void choose(void)
+{
 	for (size_t i = 0; i < machine_count && choice_count < CHOICE_MAX; i++) {
-		if (which == NULL || strstr(machines[i].name, which) != NULL ||
-		    (strcmp(which, "few") == 0 && is_one_of_few(i))) {
-			chosen[choice_count++] = (int)i;
+		if (!is_chosen(i)) {
+			continue;
+		}
+		chosen[choice_count++] = i;
+		if (format_count == 0 || formats[format_count - 1] != machines[i].kind) {
+			formats[format_count++] = machines[i].kind;
 		}
 	}
-	return choice_count;
+}
+
+int bench_formats(void)
+{
+	if (choice_count == 0) {
+		choose();
+	}
+	return format_count;
+}
+
+void bench_each(int format, void (*test)(int choice))
+{
+	for (int choice = 0; choice < choice_count; choice++) {
+		if (machines[chosen[choice]].kind == formats[format % format_count]) {
+			test(format < format_count ? choice : choice + choice_count);
+		}
+	}
 }
 
 static const struct s2_fmt *fmt_of(enum machine_kind kind)
@@ -150,7 +174,9 @@ enum s2_err try_map(uint64_t gpa, uint64_t hpa, uint64_t len, unsigned prot, enu
 		hpa += part;
 		len -= part;
 	}
-	return s2_map(&b.s, runs, count, prot, mem, &b.g, NULL);
+	/* One run has an inline way of its own, one page another. */
+	return count == 1 ? s2_map_run(&b.s, runs, prot, mem, &b.g)
+			  : s2_map(&b.s, runs, count, prot, mem, &b.g, NULL);
 }
 
 void map(uint64_t gpa, uint64_t hpa, uint64_t len)

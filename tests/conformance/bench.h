@@ -33,32 +33,47 @@ struct bench {
 
 extern struct bench b;
 
-/* Which machines: S2_VARIANTS is unset (all), "few" (two of each format), or part of a name. */
-int bench_choose(void);
+/*
+ * Which machines: S2_VARIANTS is unset (all), "few" (two of each format), or part of a name. They are
+ * tested format by format: this is how many formats there are.
+ */
+int bench_formats(void);
 
 /*
- * Starts with an empty space; change may be NULL, and may change config before it is used. A choice that
- * is past those of bench_choose() is one of them again, with a back end that does no more than flush.
+ * Calls test for each machine of a format. Numbers that are past those of bench_formats() are of the same
+ * formats again, with a back end that does no more than flush.
  */
+void bench_each(int format, void (*test)(int choice));
+
+/* Starts with an empty space; change may be NULL, and may change config before it is used. */
 void bench_start(int choice, void (*change)(struct s2_config *config));
 void bench_finish(void);
 
-/* A test of one machine; name##_on() can be called with the space already there. */
-#define ON_EVERY_MACHINE(name)         \
-	static void name##_on(void);   \
-	START_TEST(name)               \
-	{                              \
-		bench_start(_i, NULL); \
-		name##_on();           \
-		bench_finish();        \
-	}                              \
-	END_TEST                       \
+/* A test that calls bench_start(choice, ...) itself. */
+#define ON_EVERY_CHOICE(name)                \
+	static void name##_with(int choice); \
+	START_TEST(name)                     \
+	{                                    \
+		bench_each(_i, name##_with); \
+	}                                    \
+	END_TEST                             \
+	static void name##_with(int choice)
+
+/* A test in an empty space. */
+#define ON_EVERY_MACHINE(name)             \
+	static void name##_on(void);       \
+	ON_EVERY_CHOICE(name)              \
+	{                                  \
+		bench_start(choice, NULL); \
+		name##_on();               \
+		bench_finish();            \
+	}                                  \
 	static void name##_on(void)
 
-/* Adds a test of ON_EVERY_MACHINE() to a TCase; for all back ends, or those that only flush. */
-#define ADD(tcase, name) tcase_add_loop_test(tcase, name, 0, bench_choose())
-#define ADD_TWICE(tcase, name) tcase_add_loop_test(tcase, name, 0, 2 * bench_choose())
-#define ADD_BARE(tcase, name) tcase_add_loop_test(tcase, name, bench_choose(), 2 * bench_choose())
+/* Adds such a test to a TCase; for whole back ends, for both kinds, or for those that only flush. */
+#define ADD(tcase, name) tcase_add_loop_test(tcase, name, 0, bench_formats())
+#define ADD_TWICE(tcase, name) tcase_add_loop_test(tcase, name, 0, 2 * bench_formats())
+#define ADD_BARE(tcase, name) tcase_add_loop_test(tcase, name, bench_formats(), 2 * bench_formats())
 
 /* Not by ck_assert_msg(): Check writes to a file for each of those, and there are millions here. */
 #define must(cond)                                                    \

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One suite, on every machine. S2_VARIANTS chooses: see bench.h. */
+#include "bench.h"
 #include "cases.h"
 #include "check_main.h"
+
+#include <stdio.h>
 
 int main(void)
 {
@@ -10,6 +13,10 @@ int main(void)
 						case_flush,  case_deeds,  case_small};
 	Suite *suite = suite_create("conformance");
 
+	if (bench_formats() == 0) {
+		fputs("S2_VARIANTS matches no machine\n", stderr);
+		return EXIT_FAILURE;
+	}
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		TCase *tcase = cases[i]();
 

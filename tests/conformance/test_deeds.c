@@ -191,9 +191,9 @@ static void with_locks(struct s2_config *config)
 	config->lock_count = LOCKS;
 }
 
-START_TEST(with_locks_too)
+ON_EVERY_CHOICE(with_locks_too)
 {
-	bench_start(_i, with_locks);
+	bench_start(choice, with_locks);
 	for (unsigned i = 0; i < deed_count; i++) {
 		if (deeds[i].large && b.large == 1) {
 			continue;
@@ -209,7 +209,6 @@ START_TEST(with_locks_too)
 	}
 	bench_finish();
 }
-END_TEST
 
 TCase *case_deeds(void)
 {

@@ -35,13 +35,12 @@ static void marks_finish(void)
 
 #define ON_EVERY_MACHINE_WITH_MARKS(name) \
 	static void name##_on(void);      \
-	START_TEST(name)                  \
+	ON_EVERY_CHOICE(name)             \
 	{                                 \
-		marks_start(_i);          \
+		marks_start(choice);      \
 		name##_on();              \
 		marks_finish();           \
 	}                                 \
-	END_TEST                          \
 	static void name##_on(void)
 
 static void map_folio(uint64_t gpa, uint64_t hpa, uint64_t len, unsigned order, unsigned prot)

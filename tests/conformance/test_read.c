@@ -418,12 +418,12 @@ static void only_pages(struct s2_config *config)
 	config->leaf_sizes = PAGE;
 }
 
-START_TEST(check_finds_leaves_that_are_not_wanted)
+ON_EVERY_CHOICE(check_finds_leaves_that_are_not_wanted)
 {
 	struct machine_walk w;
 	unsigned level;
 
-	bench_start(_i, only_pages);
+	bench_start(choice, only_pages);
 	map(b.home, 0, PAGE);
 	settle();
 	machine_walk(&b.m, b.home, &w);
@@ -431,10 +431,9 @@ START_TEST(check_finds_leaves_that_are_not_wanted)
 	must(check_finds(w.step[w.steps - 2].item, leaf_value(S2_RWX, 0, level), b.home));
 	bench_finish();
 }
-END_TEST
 
 /* The same text on all machines, once leaves have the same sizes. */
-START_TEST(dump_of_pages)
+ON_EVERY_CHOICE(dump_of_pages)
 {
 	static const char *const wanted =
 		"0000000000000000-0000000000000fff -> 0000000000123000 4K*1 rwxu normal AD\n"
@@ -444,7 +443,7 @@ START_TEST(dump_of_pages)
 		"0000000000200000-00000000005fffff -> 0000000000400000 4K*1024 rwxu normal AD\n";
 	char *text;
 
-	bench_start(_i, only_pages);
+	bench_start(choice, only_pages);
 	map(0x200000, 0x400000, 0x400000);
 	map(0x5000, 0x5000, 0x5000);
 	map(0, 0x123000, PAGE);
@@ -457,10 +456,9 @@ START_TEST(dump_of_pages)
 	free(text);
 	bench_finish();
 }
-END_TEST
 
 /* A small space of arm64, to the letter. */
-START_TEST(dump_of_arm64)
+ON_EVERY_CHOICE(dump_of_arm64)
 {
 	static const char *const wanted =
 		"0000000000000000-0000000000003fff -> 0000000000010000 4K*4 rwx- device AD\n"
@@ -474,7 +472,7 @@ START_TEST(dump_of_arm64)
 	uint64_t young;
 	char *text;
 
-	bench_start(_i, NULL);
+	bench_start(choice, NULL);
 	if (strcmp(b.v->name, "arm64-48-cont-bbm2-ha-hd-xnx-fwb") == 0) {
 		must_do(try_map(0, 0x10000, 4 * PAGE, S2_RW | S2_EXEC, S2_MEM_DEVICE));
 		map(0x40000000, 0x80000000, 0x40000000);
@@ -493,7 +491,6 @@ START_TEST(dump_of_arm64)
 	}
 	bench_finish();
 }
-END_TEST
 
 TCase *case_read(void)
 {

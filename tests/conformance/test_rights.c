@@ -147,7 +147,7 @@ TCase *case_rights(void)
 {
 	TCase *tcase = tcase_create("rights");
 
-	ADD_TWICE(tcase, every_right_and_kind);
+	ADD(tcase, every_right_and_kind);
 	ADD(tcase, rights_do_not_spread);
 	ADD(tcase, protect_from_all_to_all);
 	ADD(tcase, protect_keeps_the_kind);

@@ -261,23 +261,22 @@ static void fewer(int choice, uint64_t wanted)
 	bench_finish();
 }
 
-START_TEST(sizes_may_be_left_out)
+ON_EVERY_CHOICE(sizes_may_be_left_out)
 {
 	uint64_t all;
 
-	bench_start(_i, NULL);
+	bench_start(choice, NULL);
 	all = b.v->leaf_sizes;
 	bench_finish();
-	fewer(_i, S2_PAGE_SIZE);
-	fewer(_i, all & ~b.v->group_sizes);
+	fewer(choice, S2_PAGE_SIZE);
+	fewer(choice, all & ~b.v->group_sizes);
 	for (uint64_t size = S2_PAGE_SIZE; size != 0; size <<= 1) {
 		if ((all & size) != 0) {
-			fewer(_i, all & ~size);
-			fewer(_i, size);
+			fewer(choice, all & ~size);
+			fewer(choice, size);
 		}
 	}
 }
-END_TEST
 
 TCase *case_shape(void)
 {

@@ -425,7 +425,11 @@ static inline struct s2_range map_step(struct world *w, const struct s2_run *run
 	enum s2_err err;
 
 	call_begin(w, &call, todo);
-	err = s2_map(&w->s, runs, count, prot, (enum s2_mem)mem, &w->g, budget);
+	if (count == 1 && budget == NULL) {
+		err = s2_map_run(&w->s, runs, prot, (enum s2_mem)mem, &w->g);
+	} else {
+		err = s2_map(&w->s, runs, count, prot, (enum s2_mem)mem, &w->g, budget);
+	}
 	world_trace(w, "%#" PRIx64 " + %#" PRIx64 " -> %#" PRIx64 " (%zu) prot %u mem %u: %s",
 		    runs[0].gpa.val, runs[0].len, runs[0].hpa.val, count, prot, mem,
 		    s2_strerror(err));

@@ -5,6 +5,7 @@
 #include <stage2/gather.h>
 
 #include "internal.h"
+#include <stage2/engine/hooks.h>
 
 void s2_gather_init(struct s2_gather *g, struct s2_space *s)
 {
@@ -178,9 +179,9 @@ static void free_table(const struct s2_space *s, uint64_t *table, enum s2_table_
 }
 
 /* The list of retired tables runs through their first items, as values that an MMU takes for none. */
-static uint64_t *retired_next(const struct s2_space *s, const uint64_t *table)
+static uint64_t *retired_next(const struct s2_space *s, uint64_t *table)
 {
-	uint64_t v = __atomic_load_n(table, __ATOMIC_RELAXED);
+	uint64_t v = __atomic_load_n(s2_table_link(table), __ATOMIC_RELAXED);
 	bool host_big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 
 	v = host_big == s->fmt->big_endian ? v : __builtin_bswap64(v);
@@ -210,7 +211,7 @@ void s2_gather_sync(struct s2_gather *g)
 
 static void list_push(struct s2_table_list *list, uint64_t *table)
 {
-	*table = (uint64_t)(uintptr_t)list->first;
+	*s2_table_link(table) = (uint64_t)(uintptr_t)list->first;
 	list->first = table;
 	list->count++;
 }
@@ -219,7 +220,7 @@ static uint64_t *list_pop(struct s2_table_list *list)
 {
 	uint64_t *table = list->first;
 
-	list->first = (uint64_t *)(uintptr_t)*table;
+	list->first = (uint64_t *)(uintptr_t)*s2_table_link(table);
 	list->count--;
 	return table;
 }

@@ -74,6 +74,7 @@ S2_COLD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *co
 	choose_leaves(s, config->leaf_sizes);
 	fill_attr(s);
 	s->fmt->walk(s, &s->walk);
+	s->walk.swap = s->fmt->big_endian != (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
 	if ((s->leaf_kinds[0] & S2_KIND_GROUP) != 0) {
 		s->walk.group_items = 1u << s->fmt->group_lg2(0);
 		s->walk.group_leaf = s->fmt->group(s->walk.page_leaf, 0) ^ s->walk.page_leaf;
@@ -81,6 +82,8 @@ S2_COLD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *co
 	}
 	s->is_quiet = config->mmu->clean == NULL && config->mmu->invalidate_code == NULL &&
 		      config->mmu->mapped == NULL && config->lock == NULL;
+	s->walk.nine = s->walk.usable && !s->walk.swap && s->top >= 2 && s->top_lg2 >= 30 &&
+		       s->walk.page_bits == 9 && s->walk.upper_bits == 9;
 	s->maps_inline = s->is_quiet && s->walk.usable && !s->fmt->flush_on_map(s);
 	root = config->tables.alloc(config->tables.cookie, s->root_size);
 	if (root == NULL) {

@@ -359,7 +359,6 @@ static inline uint64_t fmt_fade(uint64_t v, unsigned level)
 static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 {
 	walk->usable = true;
-	walk->swap = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
 	walk->page_bits = 8;
 	walk->upper_bits = 11;
 	walk->hpa_bits = ~(S2_PAGE_SIZE - 1);

@@ -106,7 +106,8 @@ struct s2_events {
  */
 struct s2_walk {
 	bool usable;
-	bool swap;	      /* items are not in this processor's byte order */
+	bool nine; /* not swapped, at least three levels, 512 items in all tables but the root */
+	bool swap; /* items are not in this processor's byte order */
 	uint8_t hpa_shift;    /* from the bits of an item to an address */
 	uint8_t page_bits;    /* index bits of tables of level 0 */
 	uint8_t upper_bits;   /* and of all others but the root */

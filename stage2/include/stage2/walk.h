@@ -36,13 +36,41 @@ static inline uint64_t s2_walk_load(const struct s2_walk *w, const uint64_t *ite
  * The item of level 0 that has gpa; NULL if the walk ends before. Then *v and *lg2 are the last item
  * that was looked at, and its size.
  */
-static inline uint64_t *s2_walk_page(const struct s2_space *s, uint64_t gpa, uint64_t *v,
-				     unsigned *lg2)
+__attribute__((always_inline)) static inline uint64_t *
+s2_walk_page(const struct s2_space *s, uint64_t gpa, uint64_t *v, unsigned *lg2)
 {
 	const struct s2_walk *w = &s->walk;
 	uint64_t *table = s->root;
 	uint64_t index = gpa >> s->top_lg2;
 
+	if (__builtin_expect(w->nine, true)) {
+		const uint64_t mask = w->table_mask;
+		const uint64_t value = w->table_value;
+		const uint64_t bits = w->hpa_bits;
+		const uint64_t offset = s->config.tables.hpa_offset;
+		const unsigned shift = w->hpa_shift;
+
+		for (*lg2 = s->top_lg2; *lg2 > 30; *lg2 -= 9) {
+			*v = __atomic_load_n(&table[index], S2_WALK_ORDER);
+			if (__builtin_expect((*v & mask) != value, false)) {
+				return NULL;
+			}
+			table = (uint64_t *)(uintptr_t)(((*v & bits) << shift) - offset);
+			index = (gpa >> (*lg2 - 9)) & 511;
+		}
+		*v = __atomic_load_n(&table[index], S2_WALK_ORDER);
+		if (__builtin_expect((*v & mask) != value, false)) {
+			return NULL;
+		}
+		table = (uint64_t *)(uintptr_t)(((*v & bits) << shift) - offset);
+		*lg2 = 21;
+		*v = __atomic_load_n(&table[(gpa >> 21) & 511], S2_WALK_ORDER);
+		if (__builtin_expect((*v & mask) != value, false)) {
+			return NULL;
+		}
+		table = (uint64_t *)(uintptr_t)(((*v & bits) << shift) - offset);
+		return &table[(gpa >> 12) & 511];
+	}
 	for (*lg2 = s->top_lg2;; *lg2 -= w->upper_bits) {
 		*v = s2_walk_load(w, &table[index]);
 		if (__builtin_expect((*v & w->table_mask) != w->table_value, false)) {
@@ -168,12 +196,40 @@ static inline enum s2_err s2_map_run(struct s2_space *s, const struct s2_run *ru
 	return s2_map(s, run, 1, prot, mem, g, NULL);
 }
 
+/* What s2_map_is_small() says of a run of one page. */
+static inline bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
+					unsigned prot, enum s2_mem mem, const struct s2_gather *g)
+{
+	return (gpa.val & (S2_PAGE_SIZE - 1)) == 0 && gpa.val <= s->last &&
+	       hpa.val <= s->hpa_last &&
+	       ((hpa.val >> s->walk.hpa_shift) & ~s->walk.hpa_bits) == 0 && prot <= S2_PROT_ALL &&
+	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && s->maps_inline &&
+	       g->flush_count == 0;
+}
+
 static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot,
 				      enum s2_mem mem, struct s2_gather *g)
 {
-	const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
+	const struct s2_walk *w = &s->walk;
 
-	return s2_map_run(s, &run, prot, mem, g);
+	if (__builtin_expect(s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), true)) {
+		uint64_t v;
+		unsigned lg2;
+		uint64_t *item = s2_walk_page(s, gpa.val, &v, &lg2);
+
+		if (__builtin_expect(item != NULL && s2_walk_load(w, item) == w->page_none, true)) {
+			v = s->attr[mem][prot] | w->page_leaf | (hpa.val >> w->hpa_shift);
+			__atomic_store_n(item, w->swap ? __builtin_bswap64(v) : v,
+					 __ATOMIC_RELAXED);
+			g->events.written++;
+			return S2_OK;
+		}
+	}
+	{
+		const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
+
+		return s2_map(s, &run, 1, prot, mem, g, NULL);
+	}
 }
 
 #ifdef __cplusplus

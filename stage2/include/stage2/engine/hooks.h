@@ -8,6 +8,15 @@
 /* All that is asked of a C library; where there is none, there is no <string.h> either. */
 void *memset(void *to, int byte, size_t size);
 
+/*
+ * Where the link of a table's list is: not in the same cache line of every table, because those are
+ * few that can be in a cache at once.
+ */
+static inline uint64_t *s2_table_link(uint64_t *table)
+{
+	return table + (((uintptr_t)table >> S2_PAGE_LG2) & 31) * 8;
+}
+
 /* Before a run becomes visible: its folio is cleaned, if it is not marked clean. */
 void s2_map_prepare(const struct s2_space *s, const struct s2_run *run, unsigned prot,
 		    struct s2_gather *g);

@@ -161,7 +161,7 @@ ENGINE_INLINE uint64_t *table_take(struct s2_gather *g, unsigned level)
 		/* The reservation was too small: our own bug. There is no way back from here. */
 		__builtin_trap();
 	}
-	list->first = (uint64_t *)(uintptr_t)*table;
+	list->first = (uint64_t *)(uintptr_t)*s2_table_link(table);
 	list->count--;
 	return table;
 }
@@ -170,7 +170,7 @@ ENGINE_INLINE void table_give_back(struct s2_gather *g, uint64_t *table, unsigne
 {
 	struct s2_table_list *list = &g->spare[table_class(level)];
 
-	*table = (uint64_t)(uintptr_t)list->first;
+	*s2_table_link(table) = (uint64_t)(uintptr_t)list->first;
 	list->first = table;
 	list->count++;
 }
@@ -183,10 +183,13 @@ ENGINE_COLD void table_retire(struct s2_gather *g, uint64_t *table, unsigned lev
 {
 	struct s2_table_list *list = &g->unlinked[table_class(level)];
 
-	if (fmt_group_lg2(level) != 0 && fmt_is_group(item_load(table), level)) {
-		items_store(table, group_items(level), fmt_none(level), 0);
+	uint64_t *link = s2_table_link(table);
+	uint64_t *group = table + ((size_t)(link - table) & ~(group_items(level) - 1));
+
+	if (fmt_group_lg2(level) != 0 && fmt_is_group(item_load(group), level)) {
+		items_store(group, group_items(level), fmt_none(level), 0);
 	}
-	item_store(table, (uint64_t)(uintptr_t)list->first | fmt_none(level));
+	item_store(link, (uint64_t)(uintptr_t)list->first | fmt_none(level));
 	list->first = table;
 	list->count++;
 	g->events.unlinked++;

@@ -44,7 +44,6 @@ ENGINE_FUNCTION void need_table(struct need *need, const struct mapping *m, unsi
 				uint64_t gpa, uint64_t last)
 {
 	unsigned below = level - 1;
-	bool fits;
 
 	if (need->counted[below] != item_last(gpa, level)) {
 		need->counted[below] = item_last(gpa, level);
@@ -53,14 +52,25 @@ ENGINE_FUNCTION void need_table(struct need *need, const struct mapping *m, unsi
 	if (below == 0) {
 		return;
 	}
-	fits = mapping_fits(m, below);
+	if (mapping_fits(m, below)) {
+		/* What is whole becomes leaves: tables are for the ends alone. */
+		if (item_first(gpa, below) != gpa) {
+			uint64_t end = item_last(gpa, below);
+
+			need_table(need, m, below, gpa, end < last ? end : last);
+			if (end >= last) {
+				return;
+			}
+		}
+		if (item_last(last, below) != last) {
+			need_table(need, m, below, item_first(last, below), last);
+		}
+		return;
+	}
 	while (gpa <= last) {
 		uint64_t end = item_last(gpa, below);
-		bool whole = item_first(gpa, below) == gpa && end <= last;
 
-		if (!whole || !fits) {
-			need_table(need, m, below, gpa, end < last ? end : last);
-		}
+		need_table(need, m, below, gpa, end < last ? end : last);
 		if (end >= last) {
 			break;
 		}
@@ -222,6 +232,12 @@ ENGINE_COLD void leaves_fill_pages(const struct mapping *m, uint64_t *table, uin
 	table_clear_tail(table, 0);
 }
 
+ENGINE_COLD void leaves_fill(const struct mapping *m, uint64_t *table, unsigned level, uint64_t gpa)
+{
+	leaves_write(m, table, level, level_items(level), gpa, false);
+	table_clear_tail(table, level);
+}
+
 ENGINE_COLD void leaves_store(const struct mapping *m, uint64_t *item, unsigned level, size_t count,
 			      uint64_t gpa)
 {
@@ -260,8 +276,7 @@ ENGINE_COLD bool map_none(const struct mapping *m, struct cursor *c, struct s2_g
 		if (below == 0) {
 			leaves_fill_pages(m, table, c->gpa);
 		} else {
-			leaves_store(m, table, below, level_items(below), c->gpa);
-			table_clear_tail(table, below);
+			leaves_fill(m, table, below, c->gpa);
 		}
 		g->events.written += level_items(below);
 		map_link(c, g, table, true);

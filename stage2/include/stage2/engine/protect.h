@@ -47,17 +47,34 @@ ENGINE_COLD void change_item(const struct cursor *c, size_t index, unsigned leve
  */
 ENGINE_INLINE size_t change_alike(uint64_t *item, size_t count, uint64_t flip, uint64_t like_bits)
 {
-	uint64_t like = item_load(item);
-	uint64_t v = like;
+	uint64_t like = __atomic_load_n(item, __ATOMIC_RELAXED);
 	size_t i = 0;
 
-	do {
-		item_store(&item[i], v ^ flip);
-		if (++i == count) {
+	/* In the order of memory, so that nothing is swapped; four at a time. */
+	flip = item_swap(flip);
+	like_bits = item_swap(like_bits);
+	for (; i + 4 <= count; i += 4) {
+		uint64_t a = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
+		uint64_t b = __atomic_load_n(&item[i + 1], __ATOMIC_RELAXED);
+		uint64_t c = __atomic_load_n(&item[i + 2], __ATOMIC_RELAXED);
+		uint64_t d = __atomic_load_n(&item[i + 3], __ATOMIC_RELAXED);
+
+		if ((((a ^ like) | (b ^ like) | (c ^ like) | (d ^ like)) & like_bits) != 0) {
 			break;
 		}
-		v = item_load(&item[i]);
-	} while (((v ^ like) & like_bits) == 0);
+		__atomic_store_n(&item[i], a ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 1], b ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 2], c ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 3], d ^ flip, __ATOMIC_RELAXED);
+	}
+	for (; i < count; i++) {
+		uint64_t v = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
+
+		if (((v ^ like) & like_bits) != 0) {
+			break;
+		}
+		__atomic_store_n(&item[i], v ^ flip, __ATOMIC_RELAXED);
+	}
 	return i;
 }
 

@@ -37,7 +37,7 @@ ENGINE_RARE void split_need(unsigned level, unsigned to, struct s2_table_count *
 }
 
 /* Tables, not linked yet, that say what the leaf v says. */
-ENGINE_RARE uint64_t *split_build(const struct s2_space *s, struct s2_gather *g, uint64_t v,
+ENGINE_COLD uint64_t *split_build(const struct s2_space *s, struct s2_gather *g, uint64_t v,
 				  unsigned level, uint64_t gpa, const struct leaf_size *to)
 {
 	uint64_t *table = table_take(g, level - 1);

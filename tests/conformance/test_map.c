@@ -194,7 +194,7 @@ static struct s2_range cut_range(const struct cut *cut, uint64_t size)
 }
 
 /* A leaf of this size, and neighbours on both sides that must not be hurt. */
-static void cut_scene(unsigned k, struct view *v)
+static void cut_scene(unsigned k, unsigned prot, struct view *v)
 {
 	uint64_t size = size_at(k);
 	uint64_t hpa = hpa_at(size, 1);
@@ -208,8 +208,8 @@ static void cut_scene(unsigned k, struct view *v)
 
 	*v = (struct view){.count = 0};
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-		map(pieces[i].gpa, pieces[i].hpa, pieces[i].len);
-		view_map(v, pieces[i].gpa, pieces[i].hpa, pieces[i].len, S2_RWX, S2_MEM_NORMAL);
+		must_do(try_map(pieces[i].gpa, pieces[i].hpa, pieces[i].len, prot, S2_MEM_NORMAL));
+		view_map(v, pieces[i].gpa, pieces[i].hpa, pieces[i].len, prot, S2_MEM_NORMAL);
 	}
 	s2_gather_sync(&b.g);
 	expect_size(b.home, size);
@@ -233,7 +233,7 @@ ON_EVERY_MACHINE(unmap_cuts)
 			struct s2_range range = cut_range(&cuts[i], size_at(k));
 			struct view v;
 
-			cut_scene(k, &v);
+			cut_scene(k, S2_RWX, &v);
 			load(b.home, size_at(k));
 			load(range.start.val, range.len);
 			must_do(s2_unmap(&b.s, range, &b.g, NULL));
@@ -250,13 +250,14 @@ ON_EVERY_MACHINE(protect_cuts)
 	for (unsigned k = 1; k < b.large; k++) {
 		for (size_t i = cut_first(k); i < CUT_COUNT; i += cut_step(k)) {
 			struct s2_range range = cut_range(&cuts[i], size_at(k));
+			unsigned to = i % 2 == 0 ? S2_RX : S2_RWX;
 			struct view v;
 
-			cut_scene(k, &v);
+			cut_scene(k, i % 2 == 0 ? S2_RWX : S2_RX, &v);
 			load(b.home, size_at(k));
 			load(range.start.val, range.len);
-			must_do(s2_protect(&b.s, range, S2_RX, &b.g, NULL));
-			view_protect(&v, range.start.val, range.len, S2_RX);
+			must_do(s2_protect(&b.s, range, to, &b.g, NULL));
+			view_protect(&v, range.start.val, range.len, to);
 			view_check(&v);
 			view_free(&v);
 			unmap_all();

@@ -144,15 +144,13 @@ static inline void compare(struct world *w, struct s2_range range, bool may_mark
 	}
 }
 
-/* Cuts the pages that are alike and contiguous from a page on. */
+/* The pages that are alike and contiguous from a page on. */
 static inline void check_next_run(const struct world *w)
 {
 	struct s2_range limit = pick_range(w);
-	struct s2_gpa_or_not {
-		uint64_t gpa;
-	} from = {limit.start.val + below_u64(limit.len / S2_PAGE_SIZE) * S2_PAGE_SIZE};
+	uint64_t from = limit.start.val + below_u64(limit.len / S2_PAGE_SIZE) * S2_PAGE_SIZE;
 	const struct map_page none = {0};
-	const struct map_page *first = oracle_page(&w->o, from.gpa);
+	const struct map_page *first = oracle_page(&w->o, from);
 	uint64_t pages = 1;
 	struct s2_leaf run;
 
@@ -160,20 +158,19 @@ static inline void check_next_run(const struct world *w)
 		return;
 	}
 	first = first == NULL ? &none : first;
-	while (from.gpa + pages * S2_PAGE_SIZE - 1 < s2_range_last(limit).val) {
-		const struct map_page *page = oracle_page(&w->o, from.gpa + pages * S2_PAGE_SIZE);
+	while (from + pages * S2_PAGE_SIZE - 1 < s2_range_last(limit).val) {
+		const struct map_page *page = oracle_page(&w->o, from + pages * S2_PAGE_SIZE);
 
 		if (!page_goes_on(first, page == NULL ? &none : page, pages)) {
 			break;
 		}
 		pages++;
 	}
-	if (s2_next_run(&w->s, s2_gpa(from.gpa), limit, &run) != S2_OK ||
-	    run.range.start.val != from.gpa || run.range.len != pages * S2_PAGE_SIZE ||
-	    run.mapped != (first->prot != 0) ||
+	if (s2_next_run(&w->s, s2_gpa(from), limit, &run) != S2_OK || run.range.start.val != from ||
+	    run.range.len != pages * S2_PAGE_SIZE || run.mapped != (first->prot != 0) ||
 	    (run.mapped && (run.hpa.val != first->hpa || run.prot != first->prot))) {
-		wrong(w, "the run at %#" PRIx64 " is of %#" PRIx64 " bytes, not %#" PRIx64,
-		      from.gpa, run.range.len, pages * S2_PAGE_SIZE);
+		wrong(w, "the run at %#" PRIx64 " is of %#" PRIx64 " bytes, not %#" PRIx64, from,
+		      run.range.len, pages * S2_PAGE_SIZE);
 	}
 }
 

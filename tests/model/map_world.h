@@ -167,15 +167,18 @@ static inline struct s2_range pick_range(const struct world *w)
 {
 	const struct window *from = pick_window(w);
 	const struct window *to = pick_window(w);
-	uint64_t start, count, last;
+	uint64_t start, count, last, len;
 
 	pick_pages(w, from, &start, &count);
 	if (from >= to || !chance(8)) {
 		return s2_range(s2_gpa(window_gpa(from, start)), count * S2_PAGE_SIZE);
 	}
-	/* From one window to another. */
+	/* From one window to another; not 2^64 bytes, which cannot be said. */
 	last = window_gpa(to, below_u64(to->count)) + (S2_PAGE_SIZE - 1);
-	return s2_range(s2_gpa(window_gpa(from, start)), last - window_gpa(from, start) + 1);
+	last -= last - window_gpa(from, start) == UINT64_MAX ? S2_PAGE_SIZE : 0;
+	len = last - window_gpa(from, start) + 1;
+	/* 2^64 bytes cannot be said. */
+	return s2_range(s2_gpa(window_gpa(from, start)), len != 0 ? len : len - S2_PAGE_SIZE);
 }
 
 static inline uint64_t pick_gpa(const struct world *w)

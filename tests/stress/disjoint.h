@@ -57,6 +57,7 @@ struct disjoint {
 	 */
 	bool written[PAGES_MAX];
 	bool write_lock;
+	unsigned hot; /* where some thread is at work */
 	bool stop;
 	uint64_t round_seed;
 	unsigned ops;
@@ -87,14 +88,28 @@ static inline const char *arena_name(const struct arena *a)
 	return a->backend.variant->name;
 }
 
+static inline bool was_written(struct disjoint *d, unsigned page)
+{
+	bool written;
+
+	write_lock(d);
+	written = d->written[page];
+	write_unlock(d);
+	return written;
+}
+
 /* One page of the thread's own. */
 static inline void check_own(struct disjoint *d, unsigned page, const char *doing)
 {
-	struct own_page *own = &d->page[page];
+	const struct own_page *own = &d->page[page];
 	uint64_t gpa = page_gpa(&d->a, page);
+	bool dirty = own->dirty;
 	struct s2_leaf leaf;
 	uint64_t hpa;
 
+	if (d->a.backend.variant->guest != GUEST_NONE) {
+		dirty = dirty || was_written(d, page);
+	}
 	if (s2_query(&d->a.s, s2_gpa(gpa), &leaf) != S2_OK) {
 		blame("query");
 		return;
@@ -106,7 +121,7 @@ static inline void check_own(struct disjoint *d, unsigned page, const char *doin
 		      " prot %u, not %u %u",
 		      arena_name(&d->a), doing, page, gpa, leaf.mapped, hpa, leaf.prot, own->color,
 		      own->prot);
-	} else if (own->dirty && !leaf.dirty) {
+	} else if (dirty && !leaf.dirty) {
 		blame("%s, %s: page %u at %#" PRIx64 " is not dirty any more", arena_name(&d->a),
 		      doing, page, gpa);
 	}
@@ -300,6 +315,27 @@ static inline void do_start(struct worker *w, unsigned first, unsigned count)
 	forget(d, first, count);
 }
 
+/* A slice that is a whole leaf table comes and goes, or goes and comes back as one leaf. */
+static inline void do_table(struct worker *w, const struct slice *slice)
+{
+	struct disjoint *d = w->d;
+	struct s2_range range = page_range(&d->a, slice->first, slice->count);
+
+	if (chance(2)) {
+		do_unmap(w, slice->first, slice->count);
+		do_map(w, slice->first, slice->count);
+		return;
+	}
+	forget(d, slice->first, slice->count);
+	expect(d, "dirty start", s2_dirty_start(&d->a.s, range, S2_DIRTY_SPLIT, &w->g, NULL),
+	       S2_OK);
+	s2_gather_sync(&w->g);
+	forget(d, slice->first, slice->count);
+	expect(d, "collapse",
+	       s2_collapse_all(&d->a.s, range, (uint8_t)d->a.s.fmt->lg2(1), &w->g, NULL), S2_OK);
+	s2_gather_sync(&w->g);
+}
+
 /* One of the thread's own; NULL if it has none. */
 static inline const struct slice *pick_slice(const struct disjoint *d, unsigned owner)
 {
@@ -328,9 +364,10 @@ static inline void worker_op(struct worker *w)
 	first = chance(2) || d->tables ? 0 : below(slice->count);
 	count = chance(2) ? slice->count - first : 1 + below(slice->count - first);
 	first += slice->first;
+	__atomic_store_n(&d->hot, first, __ATOMIC_RELAXED);
 	if (d->tables && chance(2)) {
-		do_unmap(w, slice->first, slice->count);
-		do_map(w, slice->first, slice->count);
+		do_table(w, slice);
+		check_around(d, slice, slice->first, slice->count);
 	}
 	switch (below(10)) {
 	case 0:
@@ -420,6 +457,9 @@ static inline void guest_once(struct disjoint *d)
 {
 	unsigned page = below(d->a.pages);
 
+	if (!chance(4)) {
+		page = (__atomic_load_n(&d->hot, __ATOMIC_RELAXED) + below(20)) % d->a.pages;
+	}
 	write_lock(d);
 	if (guest_write(&d->a.s, d->a.backend.variant->guest, page_gpa(&d->a, page))) {
 		d->written[page] = true;

@@ -8,6 +8,8 @@
 
 #include "env.h"
 
+void stress_pause(unsigned n); /* preempt.h */
+
 struct guest_item {
 	bool table;
 	bool writable;
@@ -63,6 +65,7 @@ static inline bool guest_write(const struct s2_space *s, enum guest_kind kind, u
 							   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 		}
 		table = (uint64_t *)(uintptr_t)is.hpa;
+		stress_pause(32);
 	}
 }
 

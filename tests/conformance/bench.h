@@ -27,7 +27,8 @@ struct bench {
 	unsigned large; /* those that a run can be, and that the spaces have room for four times */
 	uint64_t last;	/* of the guest's address space */
 	uint64_t home;	/* its middle: a boundary of leaves of all sizes */
-	unsigned settled;
+	unsigned settled;     /* times */
+	bool marks_dirty;     /* the machine, by itself */
 	struct s2_range step; /* see deed.h */
 };
 

@@ -414,6 +414,19 @@ static inline bool runs_exist(const struct world *w, const struct s2_run *runs, 
 	return false;
 }
 
+/* By one of the calls that can do it. */
+static inline enum s2_err map_call(struct world *w, const struct s2_run *runs, size_t count,
+				   unsigned prot, enum s2_mem mem, struct s2_budget *budget)
+{
+	if (count > 1 || budget != NULL || chance(8)) {
+		return s2_map(&w->s, runs, count, prot, mem, &w->g, budget);
+	}
+	if (runs->len == S2_PAGE_SIZE && chance(2)) {
+		return s2_map_page(&w->s, runs->gpa, runs->hpa, prot, mem, &w->g);
+	}
+	return s2_map_run(&w->s, runs, prot, mem, &w->g);
+}
+
 /* One step of a map. Returns what is left to do. */
 static inline struct s2_range map_step(struct world *w, const struct s2_run *runs, size_t count,
 				       struct s2_range todo, unsigned prot, unsigned mem,
@@ -425,11 +438,7 @@ static inline struct s2_range map_step(struct world *w, const struct s2_run *run
 	enum s2_err err;
 
 	call_begin(w, &call, todo);
-	if (count == 1 && budget == NULL) {
-		err = s2_map_run(&w->s, runs, prot, (enum s2_mem)mem, &w->g);
-	} else {
-		err = s2_map(&w->s, runs, count, prot, (enum s2_mem)mem, &w->g, budget);
-	}
+	err = map_call(w, runs, count, prot, (enum s2_mem)mem, budget);
 	world_trace(w, "%#" PRIx64 " + %#" PRIx64 " -> %#" PRIx64 " (%zu) prot %u mem %u: %s",
 		    runs[0].gpa.val, runs[0].len, runs[0].hpa.val, count, prot, mem,
 		    s2_strerror(err));

@@ -173,7 +173,9 @@ static inline void do_map(struct worker *w, unsigned first, unsigned count)
 		exists = exists || (d->page[i].prot != 0 &&
 				    (d->page[i].prot != prot || d->page[i].color != color));
 	}
-	expect(d, "map", s2_map(&d->a.s, &run, 1, prot, S2_MEM_NORMAL, &w->g, NULL),
+	expect(d, "map",
+	       chance(2) ? s2_map_run(&d->a.s, &run, prot, S2_MEM_NORMAL, &w->g)
+			 : s2_map(&d->a.s, &run, 1, prot, S2_MEM_NORMAL, &w->g, NULL),
 	       exists ? S2_ERR_EXISTS : S2_OK);
 	for (unsigned i = first; !exists && i < first + count; i++) {
 		if (d->page[i].prot == 0) {

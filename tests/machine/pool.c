@@ -255,7 +255,8 @@ void pool_init(struct pool *p, struct machine *m)
 
 void pool_fini(struct pool *p)
 {
-	ASAN_UNPOISON_MEMORY_REGION(p->memory, p->size);
+	/* Not all of it: its shadow would be touched, 64 MiB for each machine. */
+	ASAN_UNPOISON_MEMORY_REGION(p->memory, (size_t)p->never_used * POOL_GRAIN);
 	munmap(p->memory, p->size);
 	munmap(p->block, p->grain_count * sizeof(*p->block));
 }

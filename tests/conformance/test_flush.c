@@ -138,6 +138,63 @@ ON_EVERY_MACHINE(tables_wait_for_the_sync)
 	must_eq(told[0].range.len, span);
 }
 
+/* All items of a table of this level are leaves of this size; the machine knows one page, and the way. */
+static uint64_t start_table(unsigned k, unsigned level)
+{
+	uint64_t span = UINT64_C(1) << b.s.fmt->lg2(level + 1);
+
+	map_as(b.home, hpa_at(span, 1), span, k);
+	settle();
+	machine_touch(&b.m, b.home);
+	return span;
+}
+
+/* Through the table, wherever it is by now: what is said of an item is what was there, or nothing. */
+static void use_table(unsigned level)
+{
+	uint64_t span = UINT64_C(1) << b.s.fmt->lg2(level + 1);
+
+	for (uint64_t at = 0; at < span; at += UINT64_C(1) << b.s.fmt->lg2(level)) {
+		struct machine_result r;
+
+		if (machine_access(&b.m, b.home + at, MACHINE_WRITE, &r)) {
+			must_eq(r.hpa, hpa_at(span, 1) + at);
+		} else {
+			must_eq(r.fault, MACHINE_ABSENT);
+		}
+		check_machine();
+	}
+}
+
+/* Of all sizes of leaves, groups too: no part of one is missing where the rest is not. */
+ON_EVERY_MACHINE(tables_that_wait_are_in_order)
+{
+	for (unsigned k = 0; k < b.large; k++) {
+		struct machine_walk w;
+		unsigned level;
+		uint64_t span;
+
+		map_as(b.home, hpa_at(size_at(k), 1), size_at(k), k);
+		machine_walk(&b.m, b.home, &w);
+		level = w.leaf.level;
+		unmap_all();
+		if (level == b.s.top || UINT64_C(1) << b.s.fmt->lg2(level + 1) > large_size()) {
+			continue;
+		}
+		span = start_table(k, level);
+		must_do(s2_unmap(&b.s, range_at(b.home, span), &b.g, NULL));
+		use_table(level);
+		settle();
+		expect_hole(b.home);
+		span = start_table(k, level);
+		must_do(s2_collapse(&b.s, range_at(b.home, span), &b.g));
+		use_table(level);
+		settle();
+		expect_at(b.home, hpa_at(span, 1));
+		unmap_all();
+	}
+}
+
 /* More than the back end wants to hear of: one of all. */
 ON_EVERY_MACHINE(too_much)
 {
@@ -266,6 +323,7 @@ TCase *case_flush(void)
 	ADD(tcase, purges_are_by_stretches);
 	ADD(tcase, a_leaf_of_each_size);
 	ADD(tcase, tables_wait_for_the_sync);
+	ADD(tcase, tables_that_wait_are_in_order);
 	ADD(tcase, too_much);
 	ADD(tcase, many_places);
 	ADD(tcase, two_gathers);

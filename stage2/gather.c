@@ -88,11 +88,11 @@ static void flush_squeeze(struct s2_gather *g, const struct s2_flush *flush, uns
 		nearest -= nearest > at;
 		flush_join(&g->flush[nearest], &g->flush[nearest + 1]);
 		flush_remove(g, nearest + 1);
-		s2_gather_add(g, flush); /* there is room now: once */
+		s2_gather_add_new(g, flush); /* there is room now: once */
 	}
 }
 
-void s2_gather_add(struct s2_gather *g, const struct s2_flush *flush)
+void s2_gather_add_new(struct s2_gather *g, const struct s2_flush *flush)
 {
 	unsigned at = g->flush_count;
 
@@ -117,6 +117,12 @@ void s2_gather_add(struct s2_gather *g, const struct s2_flush *flush)
 		flush_join(&g->flush[at], &g->flush[at + 1]);
 		flush_remove(g, at + 1);
 	}
+}
+
+void s2_gather_add(struct s2_gather *g, const struct s2_flush *flush)
+{
+	g->owes_old = true;
+	s2_gather_add_new(g, flush);
 }
 
 /* Is it too much to go entry by entry? */
@@ -153,6 +159,7 @@ static void flush_all(struct s2_gather *g)
 	g->events.synced++;
 	s->config.mmu->flush(s->config.mmu_cookie, g->flush, g->flush_count);
 	g->flush_count = 0;
+	g->owes_old = false;
 }
 
 bool s2_gather_owes_at(const struct s2_gather *g, struct s2_range range)

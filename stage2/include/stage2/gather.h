@@ -5,8 +5,9 @@
  * Every call that changes a space takes one. Until s2_gather_sync() returns, processors may use the
  * old translations: memory that was unmapped or write-protected may be given away only after it.
  * Each thread uses its own; one gather serves one space. A call that maps where its own gather owes a
- * flush pays first if the machine wants old entries gone before new ones come. It cannot know of
- * other gathers: sync the one that pages were unmapped with before they are mapped with another.
+ * flush of what was mapped pays first if the machine wants old entries gone before new ones come. It
+ * cannot know of other gathers: sync the one that pages were unmapped with before they are mapped
+ * with another.
  */
 #ifndef STAGE2_GATHER_H
 #define STAGE2_GATHER_H
@@ -44,6 +45,7 @@ struct s2_gather {
 	struct s2_space *space;
 	struct s2_flush flush[S2_GATHER_RANGES]; /* sorted by address, not touching */
 	unsigned flush_count;
+	bool owes_old; /* some of it for what was mapped, and not only for what was none */
 	struct s2_table_list unlinked[S2_TABLE_CLASS_COUNT]; /* freed by the next sync */
 	struct s2_table_list spare[S2_TABLE_CLASS_COUNT]; /* to be linked; never seen by an MMU */
 	struct s2_events events;			  /* not yet added to the space's */

@@ -128,18 +128,29 @@ ENGINE_INLINE struct s2_flush flush_of(enum s2_flush_kind kind, uint64_t gpa, ui
 	return flush;
 }
 
-/* Leaves of this level, or of a group of them, are owed a flush. */
+/* Of leaves of this level, or of groups of them. */
+ENGINE_INLINE struct s2_flush flush_leaves(uint64_t gpa, uint64_t last, unsigned level)
+{
+	return flush_of(S2_FLUSH_LEAF, gpa, last, fmt_lg2(level), level);
+}
+
+/* Of a table and all that it leads to. */
+ENGINE_INLINE struct s2_flush flush_walk(uint64_t gpa, uint64_t last)
+{
+	return flush_of(S2_FLUSH_WALK, gpa, last, fmt_lg2(0), S2_LEVEL_ANY);
+}
+
+/* What was there is owed a flush. */
 ENGINE_COLD void owe_leaves(struct s2_gather *g, uint64_t gpa, uint64_t last, unsigned level)
 {
-	struct s2_flush flush = flush_of(S2_FLUSH_LEAF, gpa, last, fmt_lg2(level), level);
+	struct s2_flush flush = flush_leaves(gpa, last, level);
 
 	s2_gather_add(g, &flush);
 }
 
-/* So is a table and all that it led to. */
 ENGINE_COLD void owe_walk(struct s2_gather *g, uint64_t gpa, uint64_t last)
 {
-	struct s2_flush flush = flush_of(S2_FLUSH_WALK, gpa, last, fmt_lg2(0), S2_LEVEL_ANY);
+	struct s2_flush flush = flush_walk(gpa, last);
 
 	s2_gather_add(g, &flush);
 }

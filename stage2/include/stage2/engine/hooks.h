@@ -27,6 +27,9 @@ void s2_map_finish(const struct s2_space *s, const struct s2_run *run, unsigned 
 /* Is a flush owed for any of these bytes? */
 bool s2_gather_owes_at(const struct s2_gather *g, struct s2_range range);
 
+/* A flush is owed for what was none and has been mapped: the next map need not wait for it. */
+void s2_gather_add_new(struct s2_gather *g, const struct s2_flush *flush);
+
 /*
  * Before something is mapped: what is owed for the range is flushed now. Processors may still use
  * what was there before, and must forget it before they can meet something else in its place.

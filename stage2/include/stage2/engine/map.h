@@ -261,7 +261,10 @@ ENGINE_INLINE void map_link(struct cursor *c, struct s2_gather *g, uint64_t *tab
 	g->events.linked++;
 	g->events.written++;
 	if (fmt_flush_on_map(c->s)) {
-		owe_walk(g, item_first(c->gpa, c->level), item_last(c->gpa, c->level));
+		struct s2_flush flush =
+			flush_walk(item_first(c->gpa, c->level), item_last(c->gpa, c->level));
+
+		s2_gather_add_new(g, &flush);
 	}
 }
 
@@ -385,7 +388,10 @@ ENGINE_COLD bool map_leaves(const struct mapping *m, struct cursor *c, struct s2
 	}
 	g->events.written += none;
 	if (fmt_flush_on_map(m->s)) {
-		owe_leaves(g, gpa, gpa + (((uint64_t)none << fmt_lg2(level)) - 1), level);
+		struct s2_flush flush =
+			flush_leaves(gpa, gpa + (((uint64_t)none << fmt_lg2(level)) - 1), level);
+
+		s2_gather_add_new(g, &flush);
 	}
 	return cursor_skip(c, none);
 }
@@ -484,7 +490,7 @@ ENGINE_FUNCTION enum s2_err map_try_all(const struct s2_space *s, const struct s
 ENGINE_INLINE void map_settle(const struct s2_space *s, struct s2_gather *g, uint64_t gpa,
 			      uint64_t last)
 {
-	if (g->flush_count != 0 &&
+	if (g->owes_old &&
 	    (fmt_replace(s, 0, false) == S2_REPLACE_BREAK ||
 	     (level_has_groups(s, 0) && fmt_replace(s, 0, true) == S2_REPLACE_BREAK))) {
 		s2_gather_settle(g, s2_range(s2_gpa(gpa), last - gpa + 1));

@@ -6,7 +6,7 @@ ENGINE_INLINE void owe_made(const struct s2_space *s, struct s2_gather *g,
 			    const struct s2_flush *flush)
 {
 	if (fmt_flush_on_map(s)) {
-		s2_gather_add(g, flush);
+		s2_gather_add_new(g, flush);
 	}
 }
 

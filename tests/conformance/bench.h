@@ -145,7 +145,7 @@ void map_as(uint64_t gpa, uint64_t hpa, uint64_t len, unsigned k);
 /* Syncs, too: what was unmapped may be mapped anew at once. */
 void unmap(uint64_t gpa, uint64_t len);
 
-/* Syncs; only a space that is smaller than an item of its root keeps a table then. */
+/* Syncs; no table but the root is left then. */
 void unmap_all(void);
 
 /* The TLB knows what the range is now, at its ends and around them. */

@@ -402,6 +402,8 @@ ON_EVERY_MACHINE(trim_takes_whole_trees)
 	if (b.last == UINT64_MAX) {
 		must_do(s2_trim(&b.s, range_at(b.home, b.home), &b.g, NULL));
 	}
+	settle();
+	must_eq(tables(), 0);
 	unmap_all();
 }
 

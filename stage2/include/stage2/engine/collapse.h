@@ -135,7 +135,7 @@ ENGINE_RARE void collapse_item(struct collapse *w, uint64_t *table, unsigned lev
 	struct s2_place place = place_of(w->s, table, gpa, level);
 	uint64_t first = place.gpa.val;
 	uint64_t last = item_last(gpa, level);
-	bool whole = first >= w->first && last <= w->last;
+	bool whole = first >= w->first && (last <= w->last || w->last == w->s->last);
 
 	if (w->visits == 0) {
 		w->stopped = true;
@@ -150,7 +150,7 @@ ENGINE_RARE void collapse_item(struct collapse *w, uint64_t *table, unsigned lev
 	if (whole && table_is_empty(w->s, below, level - 1)) {
 		struct cursor c;
 
-		cursor_start(&c, w->s, first, last, NULL);
+		cursor_start(&c, w->s, first, last < w->last ? last : w->last, NULL);
 		c.level = level;
 		c.table[level] = table;
 		unlink_table(&c, w->g, v);

@@ -37,6 +37,13 @@ ENGINE_INLINE bool cursor_is_whole(const struct cursor *c)
 	return item_first(c->gpa, c->level) == c->gpa && item_last(c->gpa, c->level) <= c->last;
 }
 
+/* Is all of the item that lies in the space? Items may be larger than it, and no range is. */
+ENGINE_INLINE bool cursor_covers(const struct cursor *c)
+{
+	return item_first(c->gpa, c->level) == c->gpa &&
+	       (item_last(c->gpa, c->level) <= c->last || c->last == c->s->last);
+}
+
 /* How many items, from a whole one to the end of the table, are whole. */
 ENGINE_COLD size_t cursor_whole_items(const struct cursor *c)
 {

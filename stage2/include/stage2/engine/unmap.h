@@ -32,6 +32,8 @@ ENGINE_INLINE void hull_owe(struct s2_gather *g, const struct hull *hull, unsign
 /* Takes the table out that the item points to; all that it translates is in the range. */
 ENGINE_COLD void unlink_table(const struct cursor *c, struct s2_gather *g, uint64_t v)
 {
+	uint64_t last = item_last(c->gpa, c->level);
+
 	if (fmt_purges()) {
 		struct s2_place place = cursor_place(c);
 
@@ -39,7 +41,7 @@ ENGINE_COLD void unlink_table(const struct cursor *c, struct s2_gather *g, uint6
 	}
 	item_store(cursor_item(c), fmt_none(c->level));
 	g->events.written++;
-	owe_walk(g, c->gpa, item_last(c->gpa, c->level));
+	owe_walk(g, c->gpa, last < c->last ? last : c->last);
 	table_retire_all(c->s, g, item_table(c->s, v, c->level), c->level - 1);
 }
 
@@ -106,20 +108,20 @@ ENGINE_FUNCTION enum s2_err engine_unmap(struct s2_space *s, struct s2_range ran
 	while (more) {
 		uint64_t v = item_load_whole(s, cursor_item(&c), c.level);
 
-		if (!cursor_is_whole(&c)) {
-			/* The ends are cut: this is a table, or there is nothing. */
-			if (!fmt_is_table(v, c.level)) {
-				more = cursor_next(&c);
-			} else if (!cursor_down(&c, v)) {
-				break;
-			}
-		} else if (fmt_is_table(v, c.level)) {
+		if (fmt_is_table(v, c.level) && cursor_covers(&c)) {
 			if (c.visits == 0) {
 				break;
 			}
 			c.visits--;
 			unlink_table(&c, g, v);
 			more = cursor_next(&c);
+		} else if (!cursor_is_whole(&c)) {
+			/* The ends are cut: this is a table, or there is nothing. */
+			if (!fmt_is_table(v, c.level)) {
+				more = cursor_next(&c);
+			} else if (!cursor_down(&c, v)) {
+				break;
+			}
 		} else {
 			more = cursor_skip(&c, unmap_items(&c, g, c.level, cursor_whole_items(&c)));
 		}

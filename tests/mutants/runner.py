@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 # What a test run may take; a mutant that never ends is found as well.
-SECONDS = 20
+SECONDS = 60
 WORKERS = 2
 
 # Replaces text, which occurs once, in a file; one of killers, tried in turn, must fail.

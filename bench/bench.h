@@ -134,7 +134,9 @@ struct setup {
 	int cpu[2]; /* [1] is -1 if there is no second one */
 };
 
-/* guest.c */
+struct guest;
+
+/* guest.c; map_pages and lookup return how many calls failed */
 struct format {
 	const char *name;
 	const struct s2_fmt *fmt;
@@ -143,6 +145,10 @@ struct format {
 	uint8_t gpa_bits;
 	uint8_t block_lg2; /* the smallest leaf above pages */
 	const char *note;
+	/* map-page and lookup for this format alone, its numbers known at compile time. */
+	unsigned (*map_pages)(struct guest *guest, const uint32_t *order, uint64_t count);
+	unsigned (*lookup)(const struct guest *guest, const uint32_t *order, uint64_t count,
+			   uint64_t *sum);
 };
 
 extern const struct format formats[]; /* the first is arm64 */

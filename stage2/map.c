@@ -57,8 +57,9 @@ static enum s2_err check_runs(const struct s2_space *s, const struct s2_run *run
 	return S2_OK;
 }
 
-enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
-		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
+static enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs, size_t run_count,
+			    unsigned prot, enum s2_mem mem, struct s2_gather *g,
+			    struct s2_budget *budget)
 {
 	enum s2_err err = check_runs(s, runs, run_count);
 	struct s2_range range;
@@ -76,6 +77,23 @@ enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_cou
 	err = s->fmt->map(s, runs, run_count, prot, attr, g, budget);
 	s2_unlock(s, range);
 	return err;
+}
+
+enum s2_err s2_map_slowly(struct s2_space *s, const struct s2_run *run, unsigned prot,
+			  enum s2_mem mem, struct s2_gather *g)
+{
+	return map_runs(s, run, 1, prot, mem, g, NULL);
+}
+
+enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
+		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
+{
+	if (run_count == 1 && budget == NULL) {
+		const struct s2_walk w = s2_walk_of(s, false);
+
+		return s2_map_run_by(s, &w, runs, prot, mem, g);
+	}
+	return map_runs(s, runs, run_count, prot, mem, g, budget);
 }
 
 struct s2_table_count s2_tables_bound(const struct s2_space *s, const struct s2_run *runs,

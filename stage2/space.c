@@ -38,6 +38,23 @@ S2_COLD static void fill_attr(struct s2_space *s)
 	}
 }
 
+/* What the inline calls need. Of a space of 2^64 bytes they leave out the last one. */
+S2_COLD static void init_walk(struct s2_space *s)
+{
+	uint64_t end = s->last + (s->last != UINT64_MAX);
+
+	s->fmt->walk(s, &s->walk);
+	s->walk_nine = !s->walk.swap && s->walk.page_bits == 9 && s->walk.upper_bits == 9;
+	s->lookup_end = s->walk.usable ? end : 0;
+	s->map_end = s->is_quiet && !s->fmt->flush_on_map(s) ? s->lookup_end : 0;
+	s->page_hpa_not = ~(s->hpa_last & s->walk.hpa_bits << s->walk.hpa_shift);
+	if ((s->leaf_kinds[0] & S2_KIND_GROUP) != 0) {
+		s->group_items = 1u << s->fmt->group_lg2(0);
+		s->group_leaf = s->fmt->group(s->walk.page_leaf, 0) ^ s->walk.page_leaf;
+		s->group_step = s->fmt->group_step(0);
+	}
+}
+
 S2_COLD static enum s2_err check_config(const struct s2_config *config)
 {
 	if (config->fmt == NULL || config->tables.alloc == NULL || config->tables.free == NULL ||
@@ -73,18 +90,9 @@ S2_COLD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *co
 	s->top_lg2 = (uint8_t)s->fmt->lg2(s->top);
 	choose_leaves(s, config->leaf_sizes);
 	fill_attr(s);
-	s->fmt->walk(s, &s->walk);
-	s->walk.swap = s->fmt->big_endian != (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
-	if ((s->leaf_kinds[0] & S2_KIND_GROUP) != 0) {
-		s->walk.group_items = 1u << s->fmt->group_lg2(0);
-		s->walk.group_leaf = s->fmt->group(s->walk.page_leaf, 0) ^ s->walk.page_leaf;
-		s->walk.group_step = s->fmt->group_step(0);
-	}
 	s->is_quiet = config->mmu->clean == NULL && config->mmu->invalidate_code == NULL &&
 		      config->mmu->mapped == NULL && config->lock == NULL;
-	s->walk.nine = s->walk.usable && !s->walk.swap && s->top >= 2 && s->top_lg2 >= 30 &&
-		       s->walk.page_bits == 9 && s->walk.upper_bits == 9;
-	s->maps_inline = s->is_quiet && s->walk.usable && !s->fmt->flush_on_map(s);
+	init_walk(s);
 	root = config->tables.alloc(config->tables.cookie, s->root_size);
 	if (root == NULL) {
 		return S2_ERR_NOMEM;

@@ -443,20 +443,14 @@ __attribute__((cold)) static bool fmt_valid(const struct s2_space *s, uint64_t v
 /* Where LPA2 has address in bits 9:8, items with such bits go the long way. */
 static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 {
+	static const struct s2_walk numbers = S2_ARM64_WALK(0);
 	uint64_t top = s->fmt_data[DATA_HPA_TOP];
 
-	walk->usable = true;
-	walk->page_bits = 9;
-	walk->upper_bits = 9;
-	walk->hpa_bits = HPA_48;
-	walk->table_mask = VALID | TYPE | top;
-	walk->table_value = VALID | TYPE;
-	walk->page_mask = VALID | TYPE | top;
-	walk->page_value = VALID | TYPE;
-	walk->block_mask = VALID | TYPE | top;
-	walk->block_value = VALID;
-	walk->page_none = fmt_none(0);
-	walk->page_leaf = fmt_leaf(s, 0, 0, 0);
+	*walk = numbers;
+	walk->top_lg2 = (uint8_t)fmt_lg2(s->top);
+	walk->page_mask |= top;
+	walk->block_mask |= top;
+	walk->shape = top != 0 ? 0 : walk->shape | walk->top_lg2;
 }
 
 #include <stage2/engine/engine.h>

@@ -348,19 +348,11 @@ static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned leve
 
 static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 {
-	walk->usable = true;
-	walk->hpa_shift = PPN_SHIFT;
-	walk->page_bits = 9;
-	walk->upper_bits = 9;
-	walk->hpa_bits = PTE_PPN;
-	walk->table_mask = PTE_V | RIGHTS;
-	walk->table_value = PTE_V;
-	walk->page_mask = PTE_V | PTE_R | PTE_N;
-	walk->page_value = PTE_V | PTE_R;
-	walk->block_mask = walk->page_mask;
-	walk->block_value = walk->page_value;
-	walk->page_none = fmt_none(0);
-	walk->page_leaf = fmt_leaf(s, 0, 0, 0);
+	static const struct s2_walk numbers = S2_RISCV_WALK(0);
+
+	*walk = numbers;
+	walk->top_lg2 = (uint8_t)fmt_lg2(s->top);
+	walk->shape |= walk->top_lg2;
 }
 
 #include <stage2/engine/engine.h>

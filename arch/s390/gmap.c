@@ -358,18 +358,11 @@ static inline uint64_t fmt_fade(uint64_t v, unsigned level)
 
 static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 {
-	walk->usable = true;
-	walk->page_bits = 8;
-	walk->upper_bits = 11;
-	walk->hpa_bits = ~(S2_PAGE_SIZE - 1);
-	walk->table_mask = CRSTE_I | CRSTE_FC;
-	walk->table_value = 0;
-	walk->page_mask = PTE_I;
-	walk->page_value = 0;
-	walk->block_mask = CRSTE_I | CRSTE_FC;
-	walk->block_value = CRSTE_FC;
-	walk->page_none = fmt_none(0);
-	walk->page_leaf = fmt_leaf(s, 0, 0, 0);
+	static const struct s2_walk numbers = S2_S390_WALK(0);
+
+	*walk = numbers;
+	walk->top_lg2 = (uint8_t)fmt_lg2(s->top);
+	walk->shape |= walk->top_lg2;
 }
 
 #include <stage2/engine/engine.h>

@@ -231,8 +231,11 @@ static inline bool fmt_valid(const struct s2_space *s, uint64_t v, unsigned leve
 
 static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 {
-	(void)s;
-	x86_walk(walk, EPT_R);
+	static const struct s2_walk numbers = S2_EPT_WALK(0);
+
+	*walk = numbers;
+	walk->top_lg2 = (uint8_t)fmt_lg2(s->top);
+	walk->shape |= walk->top_lg2;
 }
 
 #include <stage2/engine/engine.h>

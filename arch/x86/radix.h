@@ -125,21 +125,6 @@ static inline uint64_t fmt_group_step(unsigned level)
 	return 0;
 }
 
-/* present: a bit that all tables have, and nearly all leaves. */
-static inline void x86_walk(struct s2_walk *walk, uint64_t present)
-{
-	walk->usable = true;
-	walk->page_bits = 9;
-	walk->upper_bits = 9;
-	walk->hpa_bits = X86_HPA;
-	walk->table_mask = present | X86_LARGE;
-	walk->table_value = present;
-	walk->page_mask = present;
-	walk->page_value = present;
-	walk->block_mask = present | X86_LARGE;
-	walk->block_value = present | X86_LARGE;
-}
-
 /* Bit 12 of a large leaf is not address. */
 static inline uint64_t fmt_hpa_bits(unsigned level)
 {

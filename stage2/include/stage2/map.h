@@ -71,6 +71,20 @@ S2_NODISCARD static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t 
 						   unsigned prot, enum s2_mem mem,
 						   struct s2_gather *g);
 
+/*
+ * The same for those who know at compile time which format they have and how deep: w is of static
+ * const numbers (S2_ARM64_WALK() and its like), of which the compiler makes instructions. Where a
+ * space has other numbers nothing goes wrong: it takes the way of s2_map(), which is longer. It does
+ * if format or top_lg2 differ, and if the space is one that the numbers are not for. *w has to be
+ * as one of those macros made it.
+ */
+S2_NODISCARD static inline enum s2_err s2_map_run_as(struct s2_space *s, const struct s2_walk *w,
+						     const struct s2_run *run, unsigned prot,
+						     enum s2_mem mem, struct s2_gather *g);
+S2_NODISCARD static inline enum s2_err s2_map_page_as(struct s2_space *s, const struct s2_walk *w,
+						      s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot,
+						      enum s2_mem mem, struct s2_gather *g);
+
 /* Tables that s2_map() of these runs may need at most, whatever is mapped already. */
 struct s2_table_count s2_tables_bound(const struct s2_space *s, const struct s2_run *runs,
 				      size_t run_count);
@@ -147,6 +161,10 @@ struct s2_leaf {
  */
 S2_NODISCARD static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa,
 						 s2_hpa_t *hpa);
+
+/* The same with numbers that are known at compile time, as s2_map_run_as(). */
+S2_NODISCARD static inline enum s2_err
+s2_lookup_as(const struct s2_space *s, const struct s2_walk *w, s2_gpa_t gpa, s2_hpa_t *hpa);
 
 /* The entry, or the hole, around an address. Fails with S2_ERR_RANGE. */
 S2_NODISCARD enum s2_err s2_query(const struct s2_space *s, s2_gpa_t gpa, struct s2_leaf *out);

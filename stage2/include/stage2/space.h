@@ -101,31 +101,33 @@ struct s2_events {
 #define S2_KIND_GROUP 2u  /* of a group of items */
 
 /*
- * How the tables of a format are walked, as numbers: for the inline functions of map.h. What does not
- * fit the numbers takes the way of all other calls.
+ * How the tables of a format are walked, as numbers: for the inline functions of walk.h. Values that
+ * do not fit the numbers take the way of all other calls. Formats have them for compile time, too:
+ * S2_ARM64_WALK() and its like, in the headers of arch/; s2_lookup_as() says what for.
  */
 struct s2_walk {
+	uint32_t shape; /* S2_WALK_SHAPE(): the same for the same numbers only; 0: of no others */
 	bool usable;
-	bool nine; /* not swapped, at least three levels, 512 items in all tables but the root */
-	bool swap; /* items are not in this processor's byte order */
-	uint8_t hpa_shift;    /* from the bits of an item to an address */
+	bool swap;	      /* items are not in this processor's byte order */
+	bool tables_bare;     /* no bits but those of table_value and hpa_bits are set in tables */
+	uint8_t top_lg2;      /* log2 of what an item of the root translates */
 	uint8_t page_bits;    /* index bits of tables of level 0 */
 	uint8_t upper_bits;   /* and of all others but the root */
+	uint8_t hpa_shift;    /* from the bits of an item to an address */
 	uint64_t hpa_bits;    /* of a table's or a leaf's item: its address */
 	uint64_t table_mask;  /* above level 0: these bits say that it is a table */
-	uint64_t table_value; /* like this */
+	uint64_t table_value; /* like this; they are among those of the mask */
 	uint64_t page_mask;   /* and at level 0, that it is a leaf */
 	uint64_t page_value;
 	uint64_t block_mask; /* and above */
 	uint64_t block_value;
 	uint64_t page_none; /* an item of level 0 that says nothing */
 	uint64_t page_leaf; /* a single leaf of level 0 but for attributes and address */
-
-	/* Set by the library: groups of level 0, if the space has them. */
-	uint32_t group_items;
-	uint64_t group_leaf; /* what they have besides */
-	uint64_t group_step;
 };
+
+/* Three letters that no other format has, and the depth: of these come the numbers. */
+#define S2_WALK_SHAPE(a, b, c, top_lg2) \
+	((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(top_lg2))
 
 /* The embedder provides the memory and does not look inside. Read-only for all but init and fini. */
 struct s2_space {
@@ -137,10 +139,18 @@ struct s2_space {
 	uint8_t leaf_kinds[S2_LEVEL_MAX];	      /* S2_KIND_..., a set for each level */
 	uint64_t attr[S2_MEM_COUNT][S2_PROT_ALL + 1]; /* 0: the format cannot say it */
 	struct s2_walk walk;
+	/* For inline calls: the addresses below these may be looked up, and mapped; 0: none. */
+	uint64_t lookup_end;
+	uint64_t map_end;
+	uint64_t page_hpa_not; /* bits that a page's hpa cannot have */
+	bool walk_nine;	       /* not swapped, 512 items in all tables but the root */
+	/* Groups of level 0, if the space has them: items, what they have besides, to the next. */
+	uint32_t group_items;
+	uint64_t group_leaf;
+	uint64_t group_step;
 	uint64_t fmt_data[4]; /* the format's own */
 	uint8_t top;	      /* level of the root */
 	uint8_t top_lg2;      /* of what its items translate */
-	bool maps_inline;     /* quiet, walk.usable, and none to leaf owes nothing */
 	bool is_quiet;	      /* no locks, and mapping a run calls nobody */
 	size_t root_size;     /* bytes */
 	/* Written by syncs: apart from what hot paths read. */

@@ -14,6 +14,11 @@ extern "C" {
 
 /* For the functions below. */
 S2_NODISCARD enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa);
+S2_NODISCARD enum s2_err s2_map_slowly(struct s2_space *s, const struct s2_run *run, unsigned prot,
+				       enum s2_mem mem, struct s2_gather *g);
+
+/* Numbers that are known when this is compiled must be seen in all of it. */
+#define S2_WALK_INLINE __attribute__((always_inline)) static inline
 
 /*
  * What follows depends on the address that was loaded, which orders the two on every machine that we
@@ -25,115 +30,145 @@ S2_NODISCARD enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa
 #define S2_WALK_ORDER __ATOMIC_RELAXED
 #endif
 
-static inline uint64_t s2_walk_load(const struct s2_walk *w, const uint64_t *item)
+S2_WALK_INLINE uint64_t s2_walk_load(const struct s2_walk *w, uint64_t *item)
 {
 	uint64_t v = __atomic_load_n(item, S2_WALK_ORDER);
 
 	return __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v;
 }
 
+/* Where a walk is, the item before, and log2 of what that one translates. */
+struct s2_walk_at {
+	uint64_t *item;
+	uint64_t v;
+	unsigned lg2;
+};
+
 /*
- * The item of level 0 that has gpa; NULL if the walk ends before. Then *v and *lg2 are the last item
- * that was looked at, and its size.
+ * To the table that the item points to, whose items translate 2^lg2 bytes and which has 2^bits of
+ * them; false if it points to none. What is left of a table's item without table_value is the
+ * address, if no bit of the mask is set.
  */
-__attribute__((always_inline)) static inline uint64_t *
-s2_walk_page(const struct s2_space *s, uint64_t gpa, uint64_t *v, unsigned *lg2)
+S2_WALK_INLINE bool s2_walk_step(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
+				 unsigned lg2, unsigned bits, struct s2_walk_at *at)
 {
-	const struct s2_walk *w = &s->walk;
-	uint64_t *table = s->root;
-	uint64_t index = gpa >> s->top_lg2;
+	uint64_t index = (gpa >> lg2) & ((UINT64_C(1) << bits) - 1);
+	uint64_t table;
 
-	if (__builtin_expect(w->nine, true)) {
-		const uint64_t mask = w->table_mask;
-		const uint64_t value = w->table_value;
-		const uint64_t bits = w->hpa_bits;
-		const uint64_t offset = s->config.tables.hpa_offset;
-		const unsigned shift = w->hpa_shift;
+	at->v = s2_walk_load(w, at->item);
+	at->lg2 = lg2 + bits;
+	table = at->v - w->table_value;
+	if (__builtin_expect((table & w->table_mask) != 0, false)) {
+		return false;
+	}
+	table = (w->tables_bare ? table : table & w->hpa_bits) << w->hpa_shift;
+	at->item = (uint64_t *)(uintptr_t)(table + (index * sizeof(*at->item) -
+						    s->config.tables.hpa_offset));
+	return true;
+}
 
-		for (*lg2 = s->top_lg2; *lg2 > 30; *lg2 -= 9) {
-			*v = __atomic_load_n(&table[index], S2_WALK_ORDER);
-			if (__builtin_expect((*v & mask) != value, false)) {
-				return NULL;
-			}
-			table = (uint64_t *)(uintptr_t)(((*v & bits) << shift) - offset);
-			index = (gpa >> (*lg2 - 9)) & 511;
-		}
-		*v = __atomic_load_n(&table[index], S2_WALK_ORDER);
-		if (__builtin_expect((*v & mask) != value, false)) {
-			return NULL;
-		}
-		table = (uint64_t *)(uintptr_t)(((*v & bits) << shift) - offset);
-		*lg2 = 21;
-		*v = __atomic_load_n(&table[(gpa >> 21) & 511], S2_WALK_ORDER);
-		if (__builtin_expect((*v & mask) != value, false)) {
-			return NULL;
-		}
-		table = (uint64_t *)(uintptr_t)(((*v & bits) << shift) - offset);
-		return &table[(gpa >> 12) & 511];
+/* To the item of level 0 that has gpa; false if the walk ends before. At most five levels. */
+S2_WALK_INLINE bool s2_walk_page(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
+				 struct s2_walk_at *at)
+{
+	const unsigned bits = w->upper_bits;
+	const unsigned first = S2_PAGE_LG2 + (unsigned)w->page_bits;
+
+	at->item = &s->root[gpa >> w->top_lg2];
+	return (w->top_lg2 <= first + 2 * bits ||
+		s2_walk_step(s, w, gpa, first + 2 * bits, bits, at)) &&
+	       (w->top_lg2 <= first + bits || s2_walk_step(s, w, gpa, first + bits, bits, at)) &&
+	       (w->top_lg2 <= first || s2_walk_step(s, w, gpa, first, bits, at)) &&
+	       s2_walk_step(s, w, gpa, S2_PAGE_LG2, w->page_bits, at);
+}
+
+/* The numbers of a space; nine: it has walk_nine. */
+S2_WALK_INLINE struct s2_walk s2_walk_of(const struct s2_space *s, bool nine)
+{
+	struct s2_walk w = s->walk;
+
+	w.tables_bare = false; /* one instruction, where to look at it would be one as well */
+	if (nine) {
+		w.swap = false;
+		w.page_bits = 9;
+		w.upper_bits = 9;
 	}
-	for (*lg2 = s->top_lg2;; *lg2 -= w->upper_bits) {
-		*v = s2_walk_load(w, &table[index]);
-		if (__builtin_expect((*v & w->table_mask) != w->table_value, false)) {
-			return NULL;
+	return w;
+}
+
+/* Are these the numbers of the space? */
+S2_WALK_INLINE bool s2_walk_fits(const struct s2_space *s, const struct s2_walk *w)
+{
+	return __builtin_expect(s->walk.shape == w->shape, true);
+}
+
+S2_WALK_INLINE enum s2_err s2_lookup_by(const struct s2_space *s, const struct s2_walk *w,
+					s2_gpa_t gpa, s2_hpa_t *hpa)
+{
+	uint64_t offset = S2_PAGE_SIZE - 1;
+	struct s2_walk_at at;
+
+	if (__builtin_expect(s2_walk_page(s, w, gpa.val, &at), true)) {
+		at.v = s2_walk_load(w, at.item);
+		if (__builtin_expect((at.v & w->page_mask) != w->page_value, false)) {
+			return s2_lookup_slowly(s, gpa, hpa);
 		}
-		table = (uint64_t *)(uintptr_t)(((*v & w->hpa_bits) << w->hpa_shift) -
-						s->config.tables.hpa_offset);
-		if (*lg2 == S2_PAGE_LG2 + (unsigned)w->page_bits) {
-			return &table[(gpa >> S2_PAGE_LG2) & ((UINT64_C(1) << w->page_bits) - 1)];
+	} else {
+		if (__builtin_expect((at.v & w->block_mask) != w->block_value, false)) {
+			return s2_lookup_slowly(s, gpa, hpa);
 		}
-		index = (gpa >> (*lg2 - w->upper_bits)) & ((UINT64_C(1) << w->upper_bits) - 1);
+		offset = (UINT64_C(1) << at.lg2) - 1;
 	}
+	hpa->val = (((at.v & w->hpa_bits) << w->hpa_shift) & ~offset) | (gpa.val & offset);
+	return S2_OK;
 }
 
 static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
 {
-	const struct s2_walk *w = &s->walk;
-	uint64_t offset = S2_PAGE_SIZE - 1;
-	const uint64_t *item;
-	uint64_t v;
-	unsigned lg2;
-
-	if (__builtin_expect(gpa.val > s->last || !w->usable, false)) {
+	if (__builtin_expect(gpa.val >= s->lookup_end, false)) {
 		return s2_lookup_slowly(s, gpa, hpa);
 	}
-	item = s2_walk_page(s, gpa.val, &v, &lg2);
-	if (__builtin_expect(item != NULL, true)) {
-		v = s2_walk_load(w, item);
-		if (__builtin_expect((v & w->page_mask) != w->page_value, false)) {
-			return s2_lookup_slowly(s, gpa, hpa);
-		}
+	if (__builtin_expect(s->walk_nine, true)) {
+		const struct s2_walk w = s2_walk_of(s, true);
+
+		return s2_lookup_by(s, &w, gpa, hpa);
 	} else {
-		if (__builtin_expect((v & w->block_mask) != w->block_value, false)) {
-			return s2_lookup_slowly(s, gpa, hpa);
-		}
-		offset = (UINT64_C(1) << lg2) - 1;
+		const struct s2_walk w = s2_walk_of(s, false);
+
+		return s2_lookup_by(s, &w, gpa, hpa);
 	}
-	hpa->val = (((v & w->hpa_bits) << w->hpa_shift) & ~offset) | (gpa.val & offset);
-	return S2_OK;
+}
+
+S2_WALK_INLINE enum s2_err s2_lookup_as(const struct s2_space *s, const struct s2_walk *w,
+					s2_gpa_t gpa, s2_hpa_t *hpa)
+{
+	if (__builtin_expect(gpa.val >= s->lookup_end, false) || !s2_walk_fits(s, w)) {
+		return s2_lookup_slowly(s, gpa, hpa);
+	}
+	return s2_lookup_by(s, w, gpa, hpa);
 }
 
 /*
  * What s2_map() checks of a run, that it does not fill a table, and that nothing needs more than
  * stores. A length of 0 makes a last byte that is in another table.
  */
-static inline bool s2_map_is_small(const struct s2_space *s, const struct s2_run *run,
-				   unsigned prot, enum s2_mem mem, const struct s2_gather *g)
+S2_WALK_INLINE bool s2_map_is_small(const struct s2_space *s, const struct s2_walk *w,
+				    const struct s2_run *run, unsigned prot, enum s2_mem mem,
+				    const struct s2_gather *g)
 {
-	const struct s2_walk *w = &s->walk;
 	uint64_t last = run->gpa.val + (run->len - 1);
 	uint64_t hpa_last = run->hpa.val + (run->len - 1);
 
-	return ((run->gpa.val | run->len) & (S2_PAGE_SIZE - 1)) == 0 && last <= s->last &&
+	return ((run->gpa.val | run->len) & (S2_PAGE_SIZE - 1)) == 0 && last < s->map_end &&
 	       ((run->gpa.val ^ last) >> S2_PAGE_LG2 >> w->page_bits) == 0 &&
 	       run->len >> S2_PAGE_LG2 >> w->page_bits == 0 && hpa_last <= s->hpa_last &&
-	       ((run->hpa.val >> w->hpa_shift) & ~w->hpa_bits) == 0 &&
-	       run->folio_order <= S2_FOLIO_ORDER_MAX &&
+	       (run->hpa.val & s->page_hpa_not) == 0 && run->folio_order <= S2_FOLIO_ORDER_MAX &&
 	       ((run->hpa.val ^ hpa_last) >> S2_PAGE_LG2 >> run->folio_order) == 0 &&
 	       prot <= S2_PROT_ALL && (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 &&
-	       s->maps_inline && g->flush_count == 0;
+	       g->flush_count == 0;
 }
 
-static inline bool s2_walk_is_none(const struct s2_walk *w, const uint64_t *item, size_t count)
+S2_WALK_INLINE bool s2_walk_is_none(const struct s2_walk *w, uint64_t *item, size_t count)
 {
 	uint64_t other = 0;
 
@@ -143,8 +178,8 @@ static inline bool s2_walk_is_none(const struct s2_walk *w, const uint64_t *item
 	return other == 0;
 }
 
-static inline void s2_walk_store(const struct s2_walk *w, uint64_t *item, size_t count, uint64_t v,
-				 uint64_t step)
+S2_WALK_INLINE void s2_walk_store(const struct s2_walk *w, uint64_t *item, size_t count, uint64_t v,
+				  uint64_t step)
 {
 	for (size_t i = 0; i < count; i++) {
 		__atomic_store_n(&item[i],
@@ -155,81 +190,131 @@ static inline void s2_walk_store(const struct s2_walk *w, uint64_t *item, size_t
 }
 
 /* Stores the leaves of a run: all single, or all in groups. False: they are mixed. */
-static inline bool s2_walk_leaves(const struct s2_walk *w, uint64_t *item, const struct s2_run *run,
-				  uint64_t v)
+S2_WALK_INLINE bool s2_walk_leaves(const struct s2_space *s, const struct s2_walk *w,
+				   uint64_t *item, const struct s2_run *run, uint64_t v)
 {
 	size_t count = (size_t)(run->len >> S2_PAGE_LG2);
 	uint64_t step = S2_PAGE_SIZE >> w->hpa_shift;
+	size_t group = s->group_items;
 
-	if (w->group_items == 0 || count < w->group_items) {
+	if (group == 0 || count < group) {
 		s2_walk_store(w, item, count, v, step);
 		return true;
 	}
-	if (((run->gpa.val | run->hpa.val | run->len) >> S2_PAGE_LG2 & (w->group_items - 1)) != 0) {
+	if (((run->gpa.val | run->hpa.val | run->len) >> S2_PAGE_LG2 & (group - 1)) != 0) {
 		return false;
 	}
-	for (size_t i = 0; i < count; i += w->group_items) {
-		s2_walk_store(w, &item[i], w->group_items, v | w->group_leaf, w->group_step);
-		v += step * w->group_items;
+	for (size_t i = 0; i < count; i += group) {
+		s2_walk_store(w, &item[i], group, v | s->group_leaf, s->group_step);
+		v += step * group;
 	}
 	return true;
+}
+
+S2_WALK_INLINE enum s2_err s2_map_run_by(struct s2_space *s, const struct s2_walk *w,
+					 const struct s2_run *run, unsigned prot, enum s2_mem mem,
+					 struct s2_gather *g)
+{
+	if (__builtin_expect(s2_map_is_small(s, w, run, prot, mem, g), true)) {
+		size_t count = (size_t)(run->len >> S2_PAGE_LG2);
+		uint64_t leaf = s->attr[mem][prot] | w->page_leaf | (run->hpa.val >> w->hpa_shift);
+		struct s2_walk_at at;
+
+		if (__builtin_expect(s2_walk_page(s, w, run->gpa.val, &at) &&
+					     s2_walk_is_none(w, at.item, count),
+				     true) &&
+		    s2_walk_leaves(s, w, at.item, run, leaf)) {
+			g->events.written += count;
+			return S2_OK;
+		}
+	}
+	return s2_map_slowly(s, run, prot, mem, g);
 }
 
 static inline enum s2_err s2_map_run(struct s2_space *s, const struct s2_run *run, unsigned prot,
 				     enum s2_mem mem, struct s2_gather *g)
 {
-	const struct s2_walk *w = &s->walk;
+	if (__builtin_expect(s->walk_nine, true)) {
+		const struct s2_walk w = s2_walk_of(s, true);
 
-	if (__builtin_expect(s2_map_is_small(s, run, prot, mem, g), true)) {
-		size_t count = (size_t)(run->len >> S2_PAGE_LG2);
-		uint64_t leaf = s->attr[mem][prot] | w->page_leaf | (run->hpa.val >> w->hpa_shift);
-		uint64_t v;
-		unsigned lg2;
-		uint64_t *item = s2_walk_page(s, run->gpa.val, &v, &lg2);
+		return s2_map_run_by(s, &w, run, prot, mem, g);
+	} else {
+		const struct s2_walk w = s2_walk_of(s, false);
 
-		if (__builtin_expect(item != NULL && s2_walk_is_none(w, item, count), true) &&
-		    s2_walk_leaves(w, item, run, leaf)) {
-			g->events.written += count;
-			return S2_OK;
-		}
+		return s2_map_run_by(s, &w, run, prot, mem, g);
 	}
-	return s2_map(s, run, 1, prot, mem, g, NULL);
+}
+
+S2_WALK_INLINE enum s2_err s2_map_run_as(struct s2_space *s, const struct s2_walk *w,
+					 const struct s2_run *run, unsigned prot, enum s2_mem mem,
+					 struct s2_gather *g)
+{
+	return s2_walk_fits(s, w) ? s2_map_run_by(s, w, run, prot, mem, g)
+				  : s2_map_slowly(s, run, prot, mem, g);
 }
 
 /* What s2_map_is_small() says of a run of one page. */
-static inline bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
-					unsigned prot, enum s2_mem mem, const struct s2_gather *g)
+S2_WALK_INLINE bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
+					 unsigned prot, enum s2_mem mem, const struct s2_gather *g)
 {
-	return (gpa.val & (S2_PAGE_SIZE - 1)) == 0 && gpa.val <= s->last &&
-	       hpa.val <= s->hpa_last &&
-	       ((hpa.val >> s->walk.hpa_shift) & ~s->walk.hpa_bits) == 0 && prot <= S2_PROT_ALL &&
-	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && s->maps_inline &&
-	       g->flush_count == 0;
+	return (gpa.val & (S2_PAGE_SIZE - 1)) == 0 && gpa.val < s->map_end &&
+	       (hpa.val & s->page_hpa_not) == 0 && prot <= S2_PROT_ALL &&
+	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && g->flush_count == 0;
+}
+
+__attribute__((cold, noinline)) static enum s2_err
+s2_map_page_slowly(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot, enum s2_mem mem,
+		   struct s2_gather *g)
+{
+	const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
+
+	return s2_map_slowly(s, &run, prot, mem, g);
+}
+
+/* After s2_map_page_is_plain(). */
+S2_WALK_INLINE enum s2_err s2_map_page_by(struct s2_space *s, const struct s2_walk *w, s2_gpa_t gpa,
+					  s2_hpa_t hpa, unsigned prot, enum s2_mem mem,
+					  struct s2_gather *g)
+{
+	struct s2_walk_at at;
+
+	if (__builtin_expect(s2_walk_page(s, w, gpa.val, &at) &&
+				     s2_walk_load(w, at.item) == w->page_none,
+			     true)) {
+		s2_walk_store(w, at.item, 1,
+			      s->attr[mem][prot] | w->page_leaf | (hpa.val >> w->hpa_shift), 0);
+		g->events.written++;
+		return S2_OK;
+	}
+	return s2_map_page_slowly(s, gpa, hpa, prot, mem, g);
 }
 
 static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot,
 				      enum s2_mem mem, struct s2_gather *g)
 {
-	const struct s2_walk *w = &s->walk;
-
-	if (__builtin_expect(s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), true)) {
-		uint64_t v;
-		unsigned lg2;
-		uint64_t *item = s2_walk_page(s, gpa.val, &v, &lg2);
-
-		if (__builtin_expect(item != NULL && s2_walk_load(w, item) == w->page_none, true)) {
-			v = s->attr[mem][prot] | w->page_leaf | (hpa.val >> w->hpa_shift);
-			__atomic_store_n(item, w->swap ? __builtin_bswap64(v) : v,
-					 __ATOMIC_RELAXED);
-			g->events.written++;
-			return S2_OK;
-		}
+	if (__builtin_expect(!s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), false)) {
+		return s2_map_page_slowly(s, gpa, hpa, prot, mem, g);
 	}
-	{
-		const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
+	if (__builtin_expect(s->walk_nine, true)) {
+		const struct s2_walk w = s2_walk_of(s, true);
 
-		return s2_map(s, &run, 1, prot, mem, g, NULL);
+		return s2_map_page_by(s, &w, gpa, hpa, prot, mem, g);
+	} else {
+		const struct s2_walk w = s2_walk_of(s, false);
+
+		return s2_map_page_by(s, &w, gpa, hpa, prot, mem, g);
 	}
+}
+
+S2_WALK_INLINE enum s2_err s2_map_page_as(struct s2_space *s, const struct s2_walk *w, s2_gpa_t gpa,
+					  s2_hpa_t hpa, unsigned prot, enum s2_mem mem,
+					  struct s2_gather *g)
+{
+	if (__builtin_expect(!s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), false) ||
+	    !s2_walk_fits(s, w)) {
+		return s2_map_page_slowly(s, gpa, hpa, prot, mem, g);
+	}
+	return s2_map_page_by(s, w, gpa, hpa, prot, mem, g);
 }
 
 #ifdef __cplusplus

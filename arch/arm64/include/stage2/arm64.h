@@ -56,6 +56,20 @@ extern const struct s2_fmt s2_fmt_arm64;
 #define S2_ARM64_CNP (1u << 11)	     /* VTTBR_EL2.CnP is 1 (FEAT_TTCNP) */
 #define S2_ARM64_FEATURES_ALL ((1u << 12) - 1)
 
+/*
+ * The numbers of struct s2_walk, for s2_lookup_as() and its like: of spaces without S2_ARM64_LPA2.
+ * top_lg2: 21 for gpa_bits up to 34, 30 up to 43, 39 beyond.
+ */
+#define S2_ARM64_WALK(top)                                                                         \
+	{                                                                                          \
+		.shape = S2_WALK_SHAPE('a', '6', '4', top), .usable = true,                        \
+		.swap = __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__, .tables_bare = true,            \
+		.top_lg2 = (top), .page_bits = 9, .upper_bits = 9,                                 \
+		.hpa_bits = UINT64_C(0xfffffffff000), /* bits 47:12 */                             \
+			.table_mask = ~UINT64_C(0xfffffffff000), .table_value = 3, .page_mask = 3, \
+		.page_value = 3, .block_mask = 3, .block_value = 1, .page_leaf = 3,                \
+	}
+
 /* Arm's number of a level: 3 for the level of pages, less going up. The one place that converts. */
 static inline unsigned s2_arm64_level(unsigned level)
 {

@@ -101,6 +101,21 @@ struct s2_riscv_sbi {
 
 struct s2_riscv_sbi s2_riscv_sbi(const struct s2_flush *flush, uint16_t vmid);
 
+/*
+ * The numbers of struct s2_walk, for s2_lookup_as() and its like. top_lg2: 30 for Sv39x4, 39 for
+ * Sv48x4, 48 for Sv57x4. A table has V and nothing else beside its address, a leaf R and no N.
+ */
+#define S2_RISCV_WALK(top)                                                              \
+	{                                                                               \
+		.shape = S2_WALK_SHAPE('r', 'v', 'g', top), .usable = true,             \
+		.swap = __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__, .tables_bare = true, \
+		.top_lg2 = (top), .page_bits = 9, .upper_bits = 9, .hpa_shift = 2,      \
+		.hpa_bits = UINT64_C(0x3ffffffffffc00), /* bits 53:10 */                \
+			.table_mask = ~UINT64_C(0x3ffffffffffc00), .table_value = 1,    \
+		.page_mask = UINT64_C(1) << 63 | 3, .page_value = 3,                    \
+		.block_mask = UINT64_C(1) << 63 | 3, .block_value = 3,                  \
+	}
+
 #ifdef __cplusplus
 }
 #endif

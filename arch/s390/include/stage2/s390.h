@@ -99,6 +99,19 @@ void s2_s390_cspg(const struct s2_place *place, uint64_t old, uint64_t new_value
  */
 void s2_s390_rdp(const struct s2_place *place, uint64_t asce, struct s2_s390_regs *out);
 
+/*
+ * The numbers of struct s2_walk, for s2_lookup_as() and its like. top_lg2: 20 for gpa_bits of 31, 31
+ * for 42, 42 for 53, 53 for 64. Invalid is bit 5 of a table's item and bit 10 of a page's; bit 10
+ * of a table's is FC.
+ */
+#define S2_S390_WALK(top)                                                                          \
+	{                                                                                          \
+		.shape = S2_WALK_SHAPE('3', '9', '0', top), .usable = true,                        \
+		.swap = __BYTE_ORDER__ != __ORDER_BIG_ENDIAN__, .top_lg2 = (top), .page_bits = 8,  \
+		.upper_bits = 11, .hpa_bits = ~UINT64_C(0xfff), .table_mask = 0x420,               \
+		.page_mask = 0x400, .block_mask = 0x420, .block_value = 0x400, .page_none = 0x400, \
+	}
+
 #ifdef __cplusplus
 }
 #endif

@@ -48,6 +48,22 @@ extern const struct s2_fmt s2_fmt_ept;
 #define S2_EPT_FEATURES_ALL (S2_EPT_AD | S2_EPT_MBE | S2_EPT_EXEC_ONLY | S2_EPT_1G | S2_EPT_5LEVEL)
 
 /*
+ * The numbers of struct s2_walk, for s2_lookup_as() and its like, EPT and NPT. top_lg2: 39 with four
+ * levels, 48 with five. Present, in all tables and nearly all leaves, is bit 0; bit 7 is a block.
+ */
+#define S2_EPT_WALK(top) S2_X86_WALK('e', top)
+#define S2_NPT_WALK(top) S2_X86_WALK('n', top)
+#define S2_X86_WALK(letter, top)                                                               \
+	{                                                                                      \
+		.shape = S2_WALK_SHAPE(letter, 'p', 't', top), .usable = true,                 \
+		.swap = __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__, .top_lg2 = (top),           \
+		.page_bits = 9, .upper_bits = 9,                                               \
+		.hpa_bits = UINT64_C(0xffffffffff000), /* bits 51:12 */                        \
+			.table_mask = 0x81, .table_value = 1, .page_mask = 1, .page_value = 1, \
+		.block_mask = 0x81, .block_value = 0x81,                                       \
+	}
+
+/*
  * The EPT pointer for a root, SDM 25.6.11 "Extended-Page-Table Pointer (EPTP)". The tables are
  * write-back memory. top: the root's level (struct s2_space).
  */

@@ -57,9 +57,44 @@ static enum s2_err check_runs(const struct s2_space *s, const struct s2_run *run
 	return S2_OK;
 }
 
-static enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs, size_t run_count,
-			    unsigned prot, enum s2_mem mem, struct s2_gather *g,
-			    struct s2_budget *budget)
+/*
+ * What s2_map_run() does, for a run that was checked and has no group: a loop over the levels, because
+ * it is shorter. False: nothing has changed, and it is for the engine.
+ */
+static bool map_at_once(const struct s2_space *s, const struct s2_run *run, uint64_t attr,
+			struct s2_gather *g)
+{
+	const struct s2_walk w = s2_walk_of(s, false);
+	size_t count = (size_t)(run->len >> S2_PAGE_LG2);
+	uint64_t last = run->gpa.val + (run->len - 1);
+	struct s2_walk_at at = {.item = &s->root[run->gpa.val >> w.top_lg2]};
+	unsigned lg2 = w.top_lg2;
+
+	if (last >= s->map_end || (run->gpa.val ^ last) >> S2_PAGE_LG2 >> w.page_bits != 0 ||
+	    count >> w.page_bits != 0 || (run->hpa.val & s->page_hpa_not) != 0 ||
+	    (s->group_items != 0 && count >= s->group_items) || g->flush_count != 0) {
+		return false;
+	}
+	while (lg2 > S2_PAGE_LG2) {
+		unsigned bits =
+			lg2 == S2_PAGE_LG2 + (unsigned)w.page_bits ? w.page_bits : w.upper_bits;
+
+		lg2 -= bits;
+		if (!s2_walk_step(s, &w, run->gpa.val, lg2, bits, &at)) {
+			return false;
+		}
+	}
+	if (!s2_walk_is_none(&w, at.item, count)) {
+		return false;
+	}
+	s2_walk_store(&w, at.item, count, attr | w.page_leaf | run->hpa.val >> w.hpa_shift,
+		      S2_PAGE_SIZE >> w.hpa_shift);
+	g->events.written += count;
+	return true;
+}
+
+enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
+		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
 {
 	enum s2_err err = check_runs(s, runs, run_count);
 	struct s2_range range;
@@ -71,29 +106,15 @@ static enum s2_err map_runs(struct s2_space *s, const struct s2_run *runs, size_
 	if (err != S2_OK) {
 		return err;
 	}
+	if (run_count == 1 && budget == NULL && map_at_once(s, runs, attr, g)) {
+		return S2_OK;
+	}
 	range = s2_range(runs[0].gpa,
 			 runs[run_count - 1].gpa.val - runs[0].gpa.val + runs[run_count - 1].len);
 	s2_lock(s, range);
 	err = s->fmt->map(s, runs, run_count, prot, attr, g, budget);
 	s2_unlock(s, range);
 	return err;
-}
-
-enum s2_err s2_map_slowly(struct s2_space *s, const struct s2_run *run, unsigned prot,
-			  enum s2_mem mem, struct s2_gather *g)
-{
-	return map_runs(s, run, 1, prot, mem, g, NULL);
-}
-
-enum s2_err s2_map(struct s2_space *s, const struct s2_run *runs, size_t run_count, unsigned prot,
-		   enum s2_mem mem, struct s2_gather *g, struct s2_budget *budget)
-{
-	if (run_count == 1 && budget == NULL) {
-		const struct s2_walk w = s2_walk_of(s, false);
-
-		return s2_map_run_by(s, &w, runs, prot, mem, g);
-	}
-	return map_runs(s, runs, run_count, prot, mem, g, budget);
 }
 
 struct s2_table_count s2_tables_bound(const struct s2_space *s, const struct s2_run *runs,

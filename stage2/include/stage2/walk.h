@@ -12,10 +12,8 @@
 extern "C" {
 #endif
 
-/* For the functions below. */
+/* For s2_lookup(). */
 S2_NODISCARD enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa);
-S2_NODISCARD enum s2_err s2_map_slowly(struct s2_space *s, const struct s2_run *run, unsigned prot,
-				       enum s2_mem mem, struct s2_gather *g);
 
 /* Numbers that are known when this is compiled must be seen in all of it. */
 #define S2_WALK_INLINE __attribute__((always_inline)) static inline
@@ -30,7 +28,7 @@ S2_NODISCARD enum s2_err s2_map_slowly(struct s2_space *s, const struct s2_run *
 #define S2_WALK_ORDER __ATOMIC_RELAXED
 #endif
 
-S2_WALK_INLINE uint64_t s2_walk_load(const struct s2_walk *w, uint64_t *item)
+S2_WALK_INLINE uint64_t s2_walk_load(const struct s2_walk *w, const uint64_t *item)
 {
 	uint64_t v = __atomic_load_n(item, S2_WALK_ORDER);
 
@@ -52,7 +50,7 @@ struct s2_walk_at {
 S2_WALK_INLINE bool s2_walk_step(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
 				 unsigned lg2, unsigned bits, struct s2_walk_at *at)
 {
-	uint64_t index = (gpa >> lg2) & ((UINT64_C(1) << bits) - 1);
+	uint64_t index = (gpa >> (lg2 - 3)) & (((UINT64_C(1) << bits) - 1) << 3); /* in bytes */
 	uint64_t table;
 
 	at->v = s2_walk_load(w, at->item);
@@ -62,8 +60,7 @@ S2_WALK_INLINE bool s2_walk_step(const struct s2_space *s, const struct s2_walk 
 		return false;
 	}
 	table = (w->tables_bare ? table : table & w->hpa_bits) << w->hpa_shift;
-	at->item = (uint64_t *)(uintptr_t)(table + (index * sizeof(*at->item) -
-						    s->config.tables.hpa_offset));
+	at->item = (uint64_t *)(uintptr_t)(table + (index - s->config.tables.hpa_offset));
 	return true;
 }
 
@@ -102,31 +99,46 @@ S2_WALK_INLINE bool s2_walk_fits(const struct s2_space *s, const struct s2_walk 
 	return __builtin_expect(s->walk.shape == w->shape, true);
 }
 
+/* The address of *hpa must not get out, or else it would have to be in memory all the time. */
+S2_WALK_INLINE enum s2_err s2_lookup_else(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
+{
+	s2_hpa_t out = s2_hpa(0);
+	enum s2_err err = s2_lookup_slowly(s, gpa, &out);
+
+	if (err == S2_OK) {
+		*hpa = out;
+	}
+	return err;
+}
+
 S2_WALK_INLINE enum s2_err s2_lookup_by(const struct s2_space *s, const struct s2_walk *w,
 					s2_gpa_t gpa, s2_hpa_t *hpa)
 {
-	uint64_t offset = S2_PAGE_SIZE - 1;
+	uint64_t within;
 	struct s2_walk_at at;
 
 	if (__builtin_expect(s2_walk_page(s, w, gpa.val, &at), true)) {
-		at.v = s2_walk_load(w, at.item);
-		if (__builtin_expect((at.v & w->page_mask) != w->page_value, false)) {
-			return s2_lookup_slowly(s, gpa, hpa);
+		/* As tables: nothing of the mask is left. */
+		uint64_t v = s2_walk_load(w, at.item) - w->page_value;
+
+		if (__builtin_expect((v & w->page_mask) != 0, false)) {
+			return s2_lookup_else(s, gpa, hpa);
 		}
-	} else {
-		if (__builtin_expect((at.v & w->block_mask) != w->block_value, false)) {
-			return s2_lookup_slowly(s, gpa, hpa);
-		}
-		offset = (UINT64_C(1) << at.lg2) - 1;
+		hpa->val = (v & w->hpa_bits) << w->hpa_shift | (gpa.val & (S2_PAGE_SIZE - 1));
+		return S2_OK;
 	}
-	hpa->val = (((at.v & w->hpa_bits) << w->hpa_shift) & ~offset) | (gpa.val & offset);
+	if ((at.v & w->block_mask) != w->block_value) {
+		return s2_lookup_else(s, gpa, hpa);
+	}
+	within = (UINT64_C(1) << at.lg2) - 1;
+	hpa->val = (((at.v & w->hpa_bits) << w->hpa_shift) & ~within) | (gpa.val & within);
 	return S2_OK;
 }
 
 static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
 {
 	if (__builtin_expect(gpa.val >= s->lookup_end, false)) {
-		return s2_lookup_slowly(s, gpa, hpa);
+		return s2_lookup_else(s, gpa, hpa);
 	}
 	if (__builtin_expect(s->walk_nine, true)) {
 		const struct s2_walk w = s2_walk_of(s, true);
@@ -143,7 +155,7 @@ S2_WALK_INLINE enum s2_err s2_lookup_as(const struct s2_space *s, const struct s
 					s2_gpa_t gpa, s2_hpa_t *hpa)
 {
 	if (__builtin_expect(gpa.val >= s->lookup_end, false) || !s2_walk_fits(s, w)) {
-		return s2_lookup_slowly(s, gpa, hpa);
+		return s2_lookup_else(s, gpa, hpa);
 	}
 	return s2_lookup_by(s, w, gpa, hpa);
 }
@@ -228,7 +240,7 @@ S2_WALK_INLINE enum s2_err s2_map_run_by(struct s2_space *s, const struct s2_wal
 			return S2_OK;
 		}
 	}
-	return s2_map_slowly(s, run, prot, mem, g);
+	return s2_map(s, run, 1, prot, mem, g, NULL);
 }
 
 static inline enum s2_err s2_map_run(struct s2_space *s, const struct s2_run *run, unsigned prot,
@@ -250,7 +262,7 @@ S2_WALK_INLINE enum s2_err s2_map_run_as(struct s2_space *s, const struct s2_wal
 					 struct s2_gather *g)
 {
 	return s2_walk_fits(s, w) ? s2_map_run_by(s, w, run, prot, mem, g)
-				  : s2_map_slowly(s, run, prot, mem, g);
+				  : s2_map(s, run, 1, prot, mem, g, NULL);
 }
 
 /* What s2_map_is_small() says of a run of one page. */
@@ -262,13 +274,12 @@ S2_WALK_INLINE bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa,
 	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && g->flush_count == 0;
 }
 
-__attribute__((cold, noinline)) static enum s2_err
-s2_map_page_slowly(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot, enum s2_mem mem,
-		   struct s2_gather *g)
+S2_WALK_INLINE enum s2_err s2_map_page_else(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
+					    unsigned prot, enum s2_mem mem, struct s2_gather *g)
 {
 	const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
 
-	return s2_map_slowly(s, &run, prot, mem, g);
+	return s2_map(s, &run, 1, prot, mem, g, NULL);
 }
 
 /* After s2_map_page_is_plain(). */
@@ -286,14 +297,14 @@ S2_WALK_INLINE enum s2_err s2_map_page_by(struct s2_space *s, const struct s2_wa
 		g->events.written++;
 		return S2_OK;
 	}
-	return s2_map_page_slowly(s, gpa, hpa, prot, mem, g);
+	return s2_map_page_else(s, gpa, hpa, prot, mem, g);
 }
 
 static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa, unsigned prot,
 				      enum s2_mem mem, struct s2_gather *g)
 {
 	if (__builtin_expect(!s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), false)) {
-		return s2_map_page_slowly(s, gpa, hpa, prot, mem, g);
+		return s2_map_page_else(s, gpa, hpa, prot, mem, g);
 	}
 	if (__builtin_expect(s->walk_nine, true)) {
 		const struct s2_walk w = s2_walk_of(s, true);
@@ -312,7 +323,7 @@ S2_WALK_INLINE enum s2_err s2_map_page_as(struct s2_space *s, const struct s2_wa
 {
 	if (__builtin_expect(!s2_map_page_is_plain(s, gpa, hpa, prot, mem, g), false) ||
 	    !s2_walk_fits(s, w)) {
-		return s2_map_page_slowly(s, gpa, hpa, prot, mem, g);
+		return s2_map_page_else(s, gpa, hpa, prot, mem, g);
 	}
 	return s2_map_page_by(s, w, gpa, hpa, prot, mem, g);
 }

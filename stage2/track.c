@@ -227,14 +227,15 @@ static bool region_is_in(const struct s2_track *t, struct s2_pages pages, unsign
 	const struct s2_track_region *region = s2_track_region(t, pages.start);
 	uint64_t count = 0;
 
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		count += (codes >> code) & 1u ? region->count[code] : 0;
+	/* One code, or all from the first to the last that is in transition. */
+	for (; codes != 0; codes &= codes - 1) {
+		count += region->count[__builtin_ctz(codes)];
 	}
 	return count == pages.end - pages.start;
 }
 
-enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2, bool *uniform,
-			     struct s2_page *page)
+enum s2_err s2_track_uniform_slowly(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2,
+				    bool *uniform, struct s2_page *page)
 {
 	static const struct s2_page none = {S2_NONE, false, false};
 	struct s2_pages pages;

@@ -215,8 +215,41 @@ S2_NODISCARD enum s2_err s2_track_next(const struct s2_track *t, s2_gpa_t gpa,
  * Fails: S2_ERR_INVAL for another lg2; S2_ERR_ALIGN if gpa is not a multiple of the block's size;
  * S2_ERR_RANGE if no page of the block is in the tracker. Then neither is written. O(1).
  */
-S2_NODISCARD enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2,
-					  bool *uniform, struct s2_page *page);
+S2_NODISCARD static inline enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa,
+							uint8_t lg2, bool *uniform,
+							struct s2_page *page);
+
+/* For s2_track_uniform(). */
+S2_NODISCARD enum s2_err s2_track_uniform_slowly(const struct s2_track *t, s2_gpa_t gpa,
+						 uint8_t lg2, bool *uniform, struct s2_page *page);
+
+/*
+ * Inline: of a chunk with a map the first code is enough, because a chunk that is uniform and at rest
+ * has none. Where that page is in transition the others have to be looked at. Written so that no
+ * branch depends on which of the two a chunk has: that is anybody's guess.
+ */
+static inline enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2,
+					   bool *uniform, struct s2_page *page)
+{
+	uint64_t index = ((gpa.val >> S2_PAGE_LG2) - t->chunk_base) >> 9;
+	uintptr_t first;
+	uintptr_t mixed; /* all ones if it has a map, or 0 */
+	uintptr_t code;
+
+	if (lg2 != 21 || (gpa.val & ((UINT64_C(1) << 21) - 1)) != 0 || index >= t->chunk_count) {
+		return s2_track_uniform_slowly(t, gpa, lg2, uniform, page);
+	}
+	first = t->chunk[index].word;
+	mixed = 0 - (uintptr_t)(first >= 16);
+	first = (first & mixed) | ((uintptr_t)&t->chunk[index] & ~mixed);
+	code = ((const struct s2_chunk *)first)->word & 15;
+	if (((uintptr_t)s2_code_pages[code].moving & mixed) != 0) {
+		return s2_track_uniform_slowly(t, gpa, lg2, uniform, page);
+	}
+	*uniform = (bool)(~mixed & 1);
+	*page = s2_code_pages[code & ~mixed];
+	return S2_OK;
+}
 
 /*
  * Counts a range. O(1) a GiB that the range covers and a uniform chunk; the whole tracker is O(1).

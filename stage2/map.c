@@ -72,7 +72,7 @@ static bool map_at_once(const struct s2_space *s, const struct s2_run *run, uint
 
 	if (last >= s->map_end || (run->gpa.val ^ last) >> S2_PAGE_LG2 >> w.page_bits != 0 ||
 	    count >> w.page_bits != 0 || (run->hpa.val & s->page_hpa_not) != 0 ||
-	    (s->group_items != 0 && count >= s->group_items) || g->flush_count != 0) {
+	    count >= s->group_items || g->flush_count != 0) {
 		return false;
 	}
 	while (lg2 > S2_PAGE_LG2) {

@@ -48,6 +48,7 @@ S2_COLD static void init_walk(struct s2_space *s)
 	s->lookup_end = s->walk.usable ? end : 0;
 	s->map_end = s->is_quiet && !s->fmt->flush_on_map(s) ? s->lookup_end : 0;
 	s->page_hpa_not = ~(s->hpa_last & s->walk.hpa_bits << s->walk.hpa_shift);
+	s->group_items = UINT32_MAX;
 	if ((s->leaf_kinds[0] & S2_KIND_GROUP) != 0) {
 		s->group_items = 1u << s->fmt->group_lg2(0);
 		s->group_leaf = s->fmt->group(s->walk.page_leaf, 0) ^ s->walk.page_leaf;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Starting, mapping, and what is checked after each step. */
 #include "bench.h"
+#include "machine/numbers.h"
 #include "picture.h"
 
 #include <stdlib.h>
@@ -266,6 +267,7 @@ static bool see_leaf(void *cookie, const struct machine_leaf *leaf)
 		see_marks(&is, leaf);
 		must_do(s2_lookup(&b.s, s2_gpa(leaf->gpa + offset), &hpa));
 		must_eq(hpa.val, leaf->hpa + offset);
+		must(numbers_agree(&b.s, s2_gpa(leaf->gpa + offset)));
 	}
 	must(!leaf->faded);
 	view_see(leaf);
@@ -392,6 +394,7 @@ void expect_hole(uint64_t gpa)
 	must_eq(w.fault, MACHINE_ABSENT);
 	must_err(s2_lookup(&b.s, s2_gpa(gpa), &hpa), S2_ERR_ABSENT);
 	must_eq(hpa.val, 1);
+	must(numbers_agree(&b.s, s2_gpa(gpa)));
 }
 
 void expect_size(uint64_t gpa, uint64_t size)

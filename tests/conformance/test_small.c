@@ -4,6 +4,8 @@
 #include "cases.h"
 #include "picture.h"
 
+#include "machine/numbers.h"
+
 #include <stage2/run.h>
 
 #define PAGE S2_PAGE_SIZE
@@ -46,13 +48,14 @@ static struct s2_run small_run(size_t i)
 	return run;
 }
 
-/* The inline calls; what they leave to s2_map() is to be the same. */
+/* The inline calls, with all numbers in turn; what they leave to s2_map() is to be the same. */
 static enum s2_err map_small(const struct s2_run *run, unsigned prot)
 {
-	if (run->len == PAGE) {
-		return s2_map_page(&b.s, run->gpa, run->hpa, prot, S2_MEM_NORMAL, &b.g);
-	}
-	return s2_map_run(&b.s, run, prot, S2_MEM_NORMAL, &b.g);
+	static unsigned turn;
+	unsigned which = turn++ % (2 * (NUMBERS_COUNT + 1));
+
+	which = which <= NUMBERS_COUNT ? which : numbers_own(&b.s);
+	return numbers_map(&b.s, which, run->len == PAGE, run, prot, S2_MEM_NORMAL, &b.g);
 }
 
 ON_EVERY_MACHINE(pages_of_a_table)

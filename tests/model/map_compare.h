@@ -37,6 +37,9 @@ static inline void check_walk(struct world *w, const struct s2_leaf *leaf, uint6
 	    hpa.val != leaf->hpa.val + (gpa - leaf->range.start.val)) {
 		wrong(w, "lookup of %#" PRIx64 " is %#" PRIx64, gpa, hpa.val);
 	}
+	if (!numbers_agree(&w->s, s2_gpa(gpa))) {
+		wrong(w, "lookup of %#" PRIx64 " with other numbers", gpa);
+	}
 	machine_walk(&w->m, gpa, &walk);
 	if (walk.fault == MACHINE_ABSENT && !leaf->accessed) {
 		return; /* that is how some formats say so */

@@ -421,10 +421,8 @@ static inline enum s2_err map_call(struct world *w, const struct s2_run *runs, s
 	if (count > 1 || budget != NULL || chance(8)) {
 		return s2_map(&w->s, runs, count, prot, mem, &w->g, budget);
 	}
-	if (runs->len == S2_PAGE_SIZE && chance(2)) {
-		return s2_map_page(&w->s, runs->gpa, runs->hpa, prot, mem, &w->g);
-	}
-	return s2_map_run(&w->s, runs, prot, mem, &w->g);
+	return numbers_map(&w->s, chance(2) ? numbers_own(&w->s) : flat_below(NUMBERS_COUNT + 1),
+			   runs->len == S2_PAGE_SIZE && chance(2), runs, prot, mem, &w->g);
 }
 
 /* One step of a map. Returns what is left to do. */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 
 #include "../machine/machine.h"
+#include "../machine/numbers.h"
 #include "../test_env.h"
 #include "map_oracle.h"
 

@@ -144,7 +144,7 @@ struct s2_space {
 	uint64_t map_end;
 	uint64_t page_hpa_not; /* bits that a page's hpa cannot have */
 	bool walk_nine;	       /* not swapped, 512 items in all tables but the root */
-	/* Groups of level 0, if the space has them: items, what they have besides, to the next. */
+	/* Groups of level 0: items (UINT32_MAX: no groups), what they have besides, to the next. */
 	uint32_t group_items;
 	uint64_t group_leaf;
 	uint64_t group_step;

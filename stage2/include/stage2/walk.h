@@ -209,7 +209,7 @@ S2_WALK_INLINE bool s2_walk_leaves(const struct s2_space *s, const struct s2_wal
 	uint64_t step = S2_PAGE_SIZE >> w->hpa_shift;
 	size_t group = s->group_items;
 
-	if (group == 0 || count < group) {
+	if (count < group) {
 		s2_walk_store(w, item, count, v, step);
 		return true;
 	}

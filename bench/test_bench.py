@@ -105,7 +105,7 @@ def test_table():
     for line in text.splitlines():
         assert len(line) <= 100, line
     for row in rows:
-        assert row['row'].startswith('map-') or row['row'] == 'lookup', row
+        assert row['row'].startswith(('map-', 'lookup')), row
         assert row['row'] in text, row
     equal({row['format'] for row in rows}, {'arm64', 'ept'})
 

@@ -73,10 +73,10 @@ S2_NODISCARD static inline enum s2_err s2_map_page(struct s2_space *s, s2_gpa_t 
 
 /*
  * The same for those who know at compile time which format they have and how deep: w is of static
- * const numbers (S2_ARM64_WALK() and its like), of which the compiler makes instructions. Where a
- * space has other numbers nothing goes wrong: it takes the way of s2_map(), which is longer. It does
- * if format or top_lg2 differ, and if the space is one that the numbers are not for. *w has to be
- * as one of those macros made it.
+ * const numbers, made by the macro of the format in its header in arch/, S2_..._WALK(top_lg2), and
+ * the compiler makes instructions of them. Fails as s2_map(). Where a space has other numbers nothing
+ * goes wrong: it takes the way of s2_map(), which is longer. It does if format or top_lg2 differ,
+ * and if the space is one that the numbers are not for. *w has to be as the macro made it.
  */
 S2_NODISCARD static inline enum s2_err s2_map_run_as(struct s2_space *s, const struct s2_walk *w,
 						     const struct s2_run *run, unsigned prot,

@@ -103,7 +103,7 @@ struct s2_events {
 /*
  * How the tables of a format are walked, as numbers: for the inline functions of walk.h. Values that
  * do not fit the numbers take the way of all other calls. Formats have them for compile time, too:
- * S2_ARM64_WALK() and its like, in the headers of arch/; s2_lookup_as() says what for.
+ * S2_..._WALK() in the headers of arch/; s2_map_run_as() says what for.
  */
 struct s2_walk {
 	uint32_t shape; /* S2_WALK_SHAPE(): the same for the same numbers only; 0: of no others */

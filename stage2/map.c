@@ -71,8 +71,8 @@ static bool map_at_once(const struct s2_space *s, const struct s2_run *run, uint
 	unsigned lg2 = w.top_lg2;
 
 	if (last >= s->map_end || (run->gpa.val ^ last) >> S2_PAGE_LG2 >> w.page_bits != 0 ||
-	    count >> w.page_bits != 0 || (run->hpa.val & s->page_hpa_not) != 0 ||
-	    count >= s->group_items || g->flush_count != 0) {
+	    (run->hpa.val & s->page_hpa_not) != 0 || count >= s->group_items ||
+	    g->flush_count != 0) {
 		return false;
 	}
 	while (lg2 > S2_PAGE_LG2) {

@@ -136,12 +136,32 @@ ON_EVERY_MACHINE(needs_no_memory)
 	view_free(&v);
 }
 
+/* Addresses that cannot be, by the inline calls with all numbers. */
+ON_EVERY_MACHINE(pages_that_cannot_be)
+{
+	struct s2_run run = small_run(0);
+	struct view v;
+
+	scene(&v);
+	for (unsigned which = 0; which <= 2 * NUMBERS_COUNT + 1; which++) {
+		run.hpa.val = PAGE / 2;
+		must_refuse(map_small(&run, S2_RWX), S2_ERR_ALIGN);
+		run.hpa.val = b.s.hpa_last + 1;
+		if (run.hpa.val != 0) {
+			must_refuse(map_small(&run, S2_RWX), S2_ERR_RANGE);
+		}
+	}
+	view_check(&v);
+	view_free(&v);
+}
+
 TCase *case_small(void)
 {
 	TCase *tcase = tcase_create("small");
 
 	ADD_TWICE(tcase, pages_of_a_table);
 	ADD_BARE(tcase, pages_in_the_way);
+	ADD_BARE(tcase, pages_that_cannot_be);
 	ADD_BARE(tcase, needs_no_memory);
 	return tcase;
 }

@@ -274,8 +274,11 @@ S2_WALK_INLINE bool s2_map_page_is_plain(const struct s2_space *s, s2_gpa_t gpa,
 	       (unsigned)mem < S2_MEM_COUNT && s->attr[mem][prot] != 0 && g->flush_count == 0;
 }
 
-S2_WALK_INLINE enum s2_err s2_map_page_else(struct s2_space *s, s2_gpa_t gpa, s2_hpa_t hpa,
-					    unsigned prot, enum s2_mem mem, struct s2_gather *g)
+/* A call of its own: or else compilers build the run in vector registers before they know of a need. */
+__attribute__((cold, noinline)) static enum s2_err s2_map_page_else(struct s2_space *s,
+								    s2_gpa_t gpa, s2_hpa_t hpa,
+								    unsigned prot, enum s2_mem mem,
+								    struct s2_gather *g)
 {
 	const struct s2_run run = {gpa, hpa, S2_PAGE_SIZE, 0};
 

@@ -45,13 +45,30 @@ def stage2_words(root):
 
 
 def arch_includes(root):
-    """No folder of arch/ includes another."""
+    """No folder of arch/ includes another, or its headers."""
     arch = root / 'arch'
     names = {path.name for path in arch.iterdir() if path.is_dir()} if arch.is_dir() else set()
     for path, number, line in sources(arch):
         match = INCLUDE.match(line)
+        if not match:
+            continue
+        name = match.group(2)
         others = names - {path.relative_to(arch).parts[0]}
-        if match and others & set(match.group(2).split('/')[:-1]):
+        owners = {header.relative_to(arch).parts[0] for header in arch.glob(f'*/include/{name}')}
+        if others & (owners | set(name.split('/')[:-1])):
+            yield path, number, line
+
+
+def uv_includes(root):
+    """arch/uv/, but for openssl.c, includes itself, stage2/ and the freestanding headers."""
+    folder = root / 'arch/uv'
+    for path, number, line in sources(folder):
+        match = INCLUDE.match(line)
+        if not match or path.name == 'openssl.c':
+            continue
+        name = match.group(2)
+        near = [folder / 'include' / name, root / 'stage2/include' / name, path.parent / name]
+        if name not in FREESTANDING and ('..' in name or not any(file.is_file() for file in near)):
             yield path, number, line
 
 
@@ -62,7 +79,7 @@ def vmm_ifdefs(root):
             yield path, number, line
 
 
-RULES = [stage2_includes, stage2_words, arch_includes, vmm_ifdefs]
+RULES = [stage2_includes, stage2_words, arch_includes, uv_includes, vmm_ifdefs]
 
 
 def main():

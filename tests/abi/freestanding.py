@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """The library with one format, as a hypervisor embeds it: cross-compiled, freestanding, no vector
-registers. It must want four functions of its surroundings, and be small.
+registers. It must want four functions of its surroundings, and be small. So must the Ultravisor.
 
 freestanding.py SOURCE_ROOT"""
 import pathlib
@@ -13,12 +13,32 @@ import tempfile
 CC = 'aarch64-linux-gnu-gcc'
 FLAGS = ['-std=c11', '-O2', '-ffreestanding', '-mgeneral-regs-only', '-mno-outline-atomics',
          '-Wall', '-Wextra', '-Werror', '-fno-asynchronous-unwind-tables']
-WANTED = ['memcmp', 'memcpy', 'memmove', 'memset']
-TEXT_MAX = 48 * 1024
+WANTED = {'memcmp', 'memcpy', 'memmove', 'memset'}
+HOSTED = {'openssl.c'}
+# What is linked together, and how large it may be.
+BUNDLES = [
+    ('library', ['stage2', 'arch/arm64'], 48 * 1024),
+    ('Ultravisor', ['arch/uv'], 16 * 1024),
+]
 
 
 def run(*command):
     return subprocess.run(command, text=True, capture_output=True, check=True).stdout
+
+
+def build(root, folder, parts):
+    """Undefined symbols, and bytes of code and constants."""
+    include = [f'-I{root / path / "include"}' for path in ['stage2', *parts]]
+    objects = []
+    for source in [source for part in parts for source in sorted(root.glob(f'{part}/*.c'))]:
+        if source.name not in HOSTED:
+            objects.append(f'{folder}/{source.stem}.o')
+            run(CC, *FLAGS, *include, '-c', source, '-o', objects[-1])
+    run(CC, '-nostdlib', '-r', '-o', f'{folder}/all.o', *objects)
+    undefined = {line.split()[-1] for line in run('nm', '-u', f'{folder}/all.o').splitlines()}
+    sections = [line.split() for line in run('size', '-A', f'{folder}/all.o').splitlines()]
+    return undefined, sum(int(section[1]) for section in sections
+                          if section and section[0].startswith(('.text', '.rodata')))
 
 
 def main():
@@ -26,19 +46,13 @@ def main():
     if not shutil.which(CC):
         print(f'1..0 # SKIP no {CC}')
         return 0
-    with tempfile.TemporaryDirectory() as folder:
-        objects = []
-        for source in sorted(root.glob('stage2/*.c')) + sorted(root.glob('arch/arm64/*.c')):
-            objects.append(f'{folder}/{source.stem}.o')
-            run(CC, *FLAGS, '-I', root / 'stage2/include', '-I', root / 'arch/arm64/include', '-c',
-                source, '-o', objects[-1])
-        run(CC, '-nostdlib', '-r', '-o', f'{folder}/all.o', *objects)
-        undefined = sorted(line.split()[-1] for line in run('nm', '-u', f'{folder}/all.o').splitlines())
-        sections = [line.split() for line in run('size', '-A', f'{folder}/all.o').splitlines()]
-    text = sum(int(section[1]) for section in sections
-               if section and section[0].startswith(('.text', '.rodata')))
-    results = [(f'wants {" ".join(undefined)}', undefined == WANTED),
-               (f'{text} bytes of code and constants, at most {TEXT_MAX}', text <= TEXT_MAX)]
+    results = []
+    for name, parts, text_max in BUNDLES:
+        with tempfile.TemporaryDirectory() as folder:
+            undefined, text = build(root, folder, parts)
+        results += [(f'{name}: wants {" ".join(sorted(undefined))}', undefined <= WANTED),
+                    (f'{name}: {text} bytes of code and constants, at most {text_max}',
+                     text <= text_max)]
     print(f'1..{len(results)}')
     for number, (name, good) in enumerate(results, 1):
         print(f'{"ok" if good else "not ok"} {number} - {name}')

@@ -236,6 +236,9 @@ START_TEST(unpack_codes)
 	start(&b);
 	expect(&b, set_params(&b), S2_UVC_RC_EXECUTED, 0);
 	expect(&b, unpack(&b, GUEST_LEN, 0, 0), S2_UVC_RC_GADDR, 0);
+	b.handle++;
+	expect(&b, unpack(&b, G(0), TWEAK, 0), S2_UVC_RC_INV_CONF, 0);
+	b.handle--;
 	expect(&b, unpack(&b, 8, 0, 0), S2_UVC_RC_ALIGN, 0);
 	expect(&b, unpack(&b, G(7), 0, 0), S2_UVC_RC_NOT_MAPPED, 0);
 	b.w.hides = 0;

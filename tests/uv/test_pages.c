@@ -610,6 +610,29 @@ START_TEST(at_every_step)
 }
 END_TEST
 
+/* The guest waits while there is no memory for what the host did. */
+START_TEST(unshare_nomem)
+{
+	struct guest g;
+	struct world *w = &g.w;
+
+	start(&g);
+	give(w, 0, g.handle, G(0), 100, 7);
+	expect(w, by_gaddr(w, S2_UVC_SHARE, g.handle, G(0)), S2_UVC_RC_EXECUTED);
+	map(w, 0, G(0), P(0)); /* in a MiB where nothing was yet */
+	test_env_fail(&w->env, 1);
+	ck_assert_int_eq(by_gaddr(w, S2_UVC_UNSHARE, g.handle, G(0)), S2_UVC_CC_BUSY);
+	expect_state(&g, G(0), S2_UV_SHARED);
+	test_env_fail(&w->env, 0);
+	expect(w, by_gaddr(w, S2_UVC_UNSHARE, g.handle, G(0)), S2_UVC_RC_EXECUTED);
+	/* s2_uv_check() sees a donated page that nobody remembers. */
+	w->uv.init_count--;
+	ck_assert(!s2_uv_check(&w->uv));
+	w->uv.init_count++;
+	world_fini(w);
+}
+END_TEST
+
 /* An embedder that does not hide pages asks at each access. */
 START_TEST(without_hiding)
 {
@@ -658,6 +681,7 @@ int main(void)
 	tcase_add_test(tcase, destroy_fast);
 	tcase_add_test(tcase, unshare_all);
 	tcase_add_loop_test(tcase, at_every_step, 0, HOW_COUNT);
+	tcase_add_test(tcase, unshare_nomem);
 	tcase_add_test(tcase, without_hiding);
 	suite_add_tcase(suite, tcase);
 	return check_main(suite);

@@ -41,7 +41,7 @@ static int read_all(const char *path, int fd, size_t max, char **text, size_t *l
 		*length += got > 0 ? (size_t)got : 0;
 	} while (got != 0 && *length <= max);
 	if (*length == 0) {
-		log_error("%s: empty; write it with stage2 measure --json", path);
+		log_error("%s: empty; write it with --json of stage2 measure or metal", path);
 		return EXIT_CODE_DATA;
 	}
 	if (*length > max) {

@@ -3,15 +3,19 @@
 
 #include <getopt.h>
 
+#include "counts_parts.h"
+#include "json_in.h"
 #include "log.h"
+#include "report_parts.h"
 
 static const char help[] =
 	"Usage: stage2 report FILE.json [--html FILE]\n"
 	"\n"
 	"Shows what `stage2 measure` found out: what it costs to convert guest pages\n"
-	"between secure and shared at 4K, 16K, 64K, 2M or whole folios.\n"
+	"between secure and shared at 4K, 16K, 64K, 2M or whole folios. Or what\n"
+	"`stage2 metal --counts` has counted.\n"
 	"\n"
-	"  FILE.json        written by `stage2 measure`\n"
+	"  FILE.json        written with --json by `stage2 measure` or `stage2 metal`\n"
 	"      --html FILE  also write one self-contained web page with plots (needs\n"
 	"                   gnuplot)\n"
 	"  -h, --help       show this text\n"
@@ -70,17 +74,11 @@ static int parse_options(int argc, char **argv, const char **input, const char *
 	return -1;
 }
 
-int report_main(int argc, char **argv)
+static int show_report(json_object *top, const char *input, const char *html)
 {
-	const char *input = NULL;
-	const char *html = NULL;
 	struct report report;
-	int result = parse_options(argc, argv, &input, &html);
+	int result = report_from_json(&report, top, input);
 
-	if (result >= 0) {
-		return result;
-	}
-	result = report_read_json(&report, input);
 	if (result == EXIT_CODE_OK && html != NULL) {
 		result = report_check_output(html);
 	}
@@ -91,5 +89,41 @@ int report_main(int argc, char **argv)
 		result = report_write_html(&report, html);
 	}
 	report_free(&report);
+	return result;
+}
+
+static int show_counts(json_object *top, const char *input, const char *html)
+{
+	struct counts counts;
+	int result = counts_from_json(&counts, top, input);
+
+	if (result == EXIT_CODE_OK && html != NULL) {
+		log_error("%s: holds counts of stage2 metal, which no page shows: leave --html out",
+			  input);
+		result = EXIT_CODE_USAGE;
+	}
+	if (result == EXIT_CODE_OK) {
+		result = counts_print_table(&counts, stdout);
+	}
+	counts_free(&counts);
+	return result;
+}
+
+int report_main(int argc, char **argv)
+{
+	const char *input = NULL;
+	const char *html = NULL;
+	json_object *top = NULL;
+	int result = parse_options(argc, argv, &input, &html);
+
+	if (result >= 0) {
+		return result;
+	}
+	result = document_open(input, &top);
+	if (result == EXIT_CODE_OK) {
+		result = document_is(top, COUNTS_SCHEMA) ? show_counts(top, input, html)
+							 : show_report(top, input, html);
+	}
+	json_object_put(top);
 	return result;
 }

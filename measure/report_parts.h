@@ -5,6 +5,8 @@
 
 #include "report.h"
 
+struct json_object;
+
 #define REPORT_SECONDS_MAX 1e9
 
 #define SIZE_NAME_MAX 8	  /* "512G" */
@@ -68,6 +70,9 @@ double row_refused_percent(const struct report_row *row);
 /* reading.c: what the rows say, in plain words. NULL if out of memory; the caller frees. */
 char *reading_summary(const struct groups *groups);
 char *reading_group(const struct groups *groups, size_t group);
+
+/* json_read.c: report_read_json() of a document that is open already. */
+int report_from_json(struct report *report, struct json_object *top, const char *path);
 
 /* input.c: a file of 1 to max bytes; the caller frees. Returns 0 or an exit code. */
 int input_read(const char *path, size_t max, char **text, size_t *length);

@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "measure.h"
+#include "metal.h"
 #include "report.h"
 #include "run.h"
 #include "stats.h"
@@ -20,6 +21,7 @@ static const struct command {
 	{"run", run_main, "run a guest on KVM, plain or protected"},
 	{"measure", measure_main, "measure what conversions cost at each grain and policy"},
 	{"report", report_main, "print a report, or draw it as HTML"},
+	{"metal", metal_main, "test the library's tables under the MMUs of emulated machines"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))

@@ -79,7 +79,23 @@ def vmm_ifdefs(root):
             yield path, number, line
 
 
-RULES = [stage2_includes, stage2_words, arch_includes, uv_includes, vmm_ifdefs]
+def metal_includes(root):
+    """metal/ itself names no format; a machine's folder its own only, and no other machine's files."""
+    metal = root / 'metal'
+    for path, number, line in sources(metal):
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        name = match.group(2)
+        folder = path.relative_to(metal).parts[0] if path.parent != metal else None
+        owners = {header.relative_to(root / 'arch').parts[0]
+                  for header in (root / 'arch').glob(f'*/include/{name}')}
+        near = name in {'../metal.h', '../machine.h', '../guest.h'} if folder else False
+        if owners - ({folder, 'uv'} if folder else set()) or ('..' in name and not near):
+            yield path, number, line
+
+
+RULES = [stage2_includes, stage2_words, arch_includes, uv_includes, vmm_ifdefs, metal_includes]
 
 
 def main():

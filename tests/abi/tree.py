@@ -15,7 +15,7 @@ from tap import TOP, Skip, equal  # noqa: E402
 
 NO_README = {'.ci'}  # read by a machine
 FOLDERS = ('stage2/', 'arch/', 'vmm/', 'measure/', 'cli/', 'guest-images/', 'tests/', 'scripts/',
-           'examples/', 'bench/')
+           'examples/', 'bench/', 'metal/')
 
 
 def files():

@@ -91,7 +91,8 @@ def options_of(source):
 def report(**changes):
     """A report that has every member, and no results."""
     with open(f'{tap.TOP}/measure/README.md', encoding='utf-8') as file:
-        names = re.findall(r'^\| `(\w+)` \|', file.read().split('all of them counts:')[1], re.M)
+        members = file.read().split('all of them counts:')[1].split('\n## ')[0]
+    names = re.findall(r'^\| `(\w+)` \|', members, re.M)
     row = {'workload': 'ring', 'backing': 'thp', 'grain': '4K', 'policy': 'exact',
            'counted': {name: 0 for name in names},
            'modelled': {'leaves_before': {'4K': 1}, 'leaves_after': {'4K': 1}},

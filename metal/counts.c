@@ -174,10 +174,14 @@ void counts_run(void)
 	char *host = memory_alloc(SIZE);
 
 	for (size_t i = 0; i < machine.space_count; i++) {
+		const struct machine_space *kind = &machine.space[i];
+
 		for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++) {
-			count_changes(&machine.space[i], host, sizes[j]);
-			count_share(&machine.space[i], sizes[j]);
-			count_demand(&machine.space[i], host, sizes[j]);
+			if (args_select(kind->name, "", false)) {
+				count_changes(kind, host, sizes[j]);
+				count_share(kind, sizes[j]);
+				count_demand(kind, host, sizes[j]);
+			}
 		}
 	}
 	memory_free(host, SIZE);

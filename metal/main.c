@@ -140,6 +140,7 @@ void metal_main(void)
 	memory_init((uint64_t)(uintptr_t)memory_start, machine.ram + machine.ram_size);
 	if (args.list) {
 		each_test(visit_list);
+		args_check();
 		machine_exit(0);
 	}
 	print("# %s, %u MiB, spaces:", machine.name, (unsigned)(machine.ram_size >> 20));
@@ -149,10 +150,12 @@ void metal_main(void)
 	print("\n");
 	if (args.counts) {
 		counts_run();
+		args_check();
 		machine_exit(0);
 	}
 	if (args.mutants) {
 		run_mutants();
+		args_check();
 		machine_exit(0);
 	}
 	each_test(visit_run);

@@ -2,8 +2,9 @@
 /* Runs the tests for each kind of space that the machine has, and says how they went. */
 #include "metal.h"
 
-static const struct test *const groups[] = {leaf_tests, rights_tests, stale_tests,  cpu_tests,
-					    mark_tests, share_tests,  demand_tests, bad_tests};
+static const struct test *const groups[] = {leaf_tests,	  rights_tests, stale_tests,
+					    cpu_tests,	  mark_tests,	share_tests,
+					    demand_tests, bad_tests,	machine_tests};
 
 #define GROUP_COUNT (sizeof(groups) / sizeof(*groups))
 

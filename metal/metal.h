@@ -124,6 +124,8 @@ struct test {
 
 extern const struct test leaf_tests[], rights_tests[], stale_tests[], mark_tests[], demand_tests[],
 	cpu_tests[], share_tests[], bad_tests[]; /* each ends with a name of NULL */
+/* Of what only this machine has, in its own folder; may be none. */
+extern const struct test machine_tests[];
 
 /* The test that runs has failed; once is enough. */
 void test_fail(const char *file, int line, const char *what);

@@ -69,6 +69,7 @@ struct machine machine = {
 	.flush_halves = true,
 	.mmu = &arm64_mmu,
 };
+const struct test machine_tests[] = {{NULL, NULL, false}};
 
 /* All that ID registers tell (D24.2.84, D24.2.88 to 90); CONT needs nothing. */
 static uint64_t processor_features(void)

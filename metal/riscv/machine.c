@@ -32,6 +32,7 @@ _Static_assert(sizeof(struct cpu) == CPU_SIZE, "cpu.h");
 
 struct cpu cpus[CPU_MAX];
 struct machine machine;
+const struct test machine_tests[] = {{NULL, NULL, false}};
 uint64_t device_tree; /* where the firmware has left it */
 
 static char stack_second[STACK_SIZE] __attribute__((aligned(16)));

@@ -93,8 +93,8 @@ struct lowcore {
 	uint64_t system_mask;
 	void (*entry)(void);
 	uint16_t cpu;
-	uint16_t no_ultravisor; /* uvc.c */
-	uint32_t kicks;		/* that came when no guest ran */
+	uint16_t uvc_program; /* uvc.c: the interruption that is left of a UVC; 0: none */
+	uint32_t kicks;	      /* that came when no guest ran */
 	uint32_t relaxed;
 	uint8_t at_36c[0x2000 - 0x36c];
 };

@@ -16,6 +16,7 @@
 /* Program interruptions, PoP chapter 6. */
 #define PROGRAM_OPERATION 0x01
 #define PROGRAM_PROTECTION 0x04
+#define PROGRAM_SPECIFICATION 0x06
 #define PROGRAM_SEGMENT 0x10
 #define PROGRAM_PAGE 0x11
 #define PROGRAM_ASCE_TYPE 0x38
@@ -27,10 +28,13 @@
 enum facility {
 	FACILITY_EDAT1 = 8,
 	FACILITY_IPTE_RANGE = 13,
+	FACILITY_MSA = 17,    /* message-security assist: KM, KIMD, KLMD */
+	FACILITY_MSA5 = 57,   /* PRNO */
 	FACILITY_ACCESS = 75, /* access-exception fetch/store indication */
 	FACILITY_EDAT2 = 78,
 	FACILITY_IEP = 130,
-	FACILITY_RDP = 194, /* reset-DAT-protection */
+	FACILITY_MSA8 = 146, /* KMA */
+	FACILITY_RDP = 194,  /* reset-DAT-protection */
 };
 
 bool facility(enum facility bit);
@@ -48,6 +52,9 @@ void console_flush(void);
 /* start.S */
 unsigned guest_enter(void);
 void external_wait(uint64_t until);
+
+/* guest.S: UVC with the control block at a; CALL_DONE(condition code) */
+extern const char guest_uvc[];
 
 /* uvc.c: true if the program interruption is a UVC that this machine does not have. */
 bool uvc_trapped(void);

@@ -14,6 +14,7 @@
 #define GPA_BITS 40 /* as far as the guest's page tables go */
 
 struct machine machine;
+const struct test machine_tests[] = {{NULL, NULL, false}};
 struct cpu cpus[CPUS];
 
 /* What the PVH loader tells, of version 1; xen/include/public/arch-x86/hvm/start_info.h */

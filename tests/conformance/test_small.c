@@ -115,6 +115,32 @@ ON_EVERY_MACHINE(pages_in_the_way)
 	view_free(&v);
 }
 
+/* Other memory where some was a moment ago, without a sync: what is owed may have to be paid first. */
+ON_EVERY_MACHINE(pages_again_at_once)
+{
+	struct view v;
+
+	scene(&v);
+	for (size_t i = 0; i < 2 * SMALL_COUNT; i++) {
+		struct s2_run run = small_run(i / 2);
+		struct s2_run other = run;
+
+		other.hpa.val += UINT64_C(2) << 20;
+		must_do(map_small(&run, S2_RWX));
+		load(run.gpa.val, run.len);
+		must_do(s2_unmap(&b.s, range_at(run.gpa.val, run.len), &b.g, NULL));
+		must_do(i % 2 == 0 ? map_small(&other, S2_RWX)
+				   : s2_map(&b.s, &other, 1, S2_RWX, S2_MEM_NORMAL, &b.g, NULL));
+		load(run.gpa.val, run.len);
+		check_machine();
+		s2_gather_sync(&b.g);
+		expect_at(run.gpa.val + run.len - 1, other.hpa.val + run.len - 1);
+		unmap(run.gpa.val, run.len);
+	}
+	view_check(&v);
+	view_free(&v);
+}
+
 /* It needs no memory, and its budget is always enough. */
 ON_EVERY_MACHINE(needs_no_memory)
 {
@@ -161,6 +187,7 @@ TCase *case_small(void)
 
 	ADD_TWICE(tcase, pages_of_a_table);
 	ADD_BARE(tcase, pages_in_the_way);
+	ADD_BARE(tcase, pages_again_at_once);
 	ADD_BARE(tcase, pages_that_cannot_be);
 	ADD_BARE(tcase, needs_no_memory);
 	return tcase;

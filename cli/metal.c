@@ -26,7 +26,7 @@ static const char options_usage[] =
 	"                  same on every run\n"
 	"  --mutants       spoil one flush after the other, and show which test notices\n"
 	"  --json FILE     with --counts: write them there, for 'stage2 report'\n"
-	"  --timeout N     seconds until QEMU is killed (60)\n"
+	"  --timeout N     seconds until QEMU is killed (180)\n"
 	"  --image FILE    the hypervisor (metal-ARCH.elf beside this program)\n"
 	"  --qemu PATH     the emulator\n"
 	"  --help          this text\n"
@@ -179,7 +179,7 @@ static void help(void)
 
 int metal_main(int argc, char **argv)
 {
-	struct metal_request request = {.seconds = 60};
+	struct metal_request request = {.seconds = 180};
 	char *image = NULL;
 	int code = parse_arguments(&request, argc, argv);
 

@@ -199,7 +199,7 @@ void limit_store(uint64_t *root, const uint32_t *order, uint64_t count);
 uint64_t limit_look_store(uint64_t *root, const uint32_t *order, uint64_t count);
 void limit_store_runs(uint64_t *root, uint64_t count);
 uint64_t limit_walk(const uint64_t *root, const uint32_t *order, uint64_t count);
-uint64_t limit_walk_call(const uint64_t *root, const uint32_t *order, uint64_t count);
+uint64_t limit_look_walk(const uint64_t *root, const uint32_t *order, uint64_t count);
 void limit_write_scalar(uint64_t *root, uint64_t count, uint64_t clear, uint64_t set);
 void limit_write_vector(uint64_t *root, uint64_t count, uint64_t clear, uint64_t set);
 void limit_memset(unsigned char *tables, uint64_t size);

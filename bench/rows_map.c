@@ -256,11 +256,11 @@ static void limit_run_walk(void *cookie)
 	w->sum = limit_walk(guest_root(&w->guest), w->setup->order, page_count(w));
 }
 
-static void limit_run_call(void *cookie)
+static void limit_run_look_walk(void *cookie)
 {
 	struct work *w = cookie;
 
-	w->sum = limit_walk_call(guest_root(&w->guest), w->setup->order, page_count(w));
+	w->sum = limit_look_walk(guest_root(&w->guest), w->setup->order, page_count(w));
 }
 
 static bool check_sum(void *cookie)
@@ -278,7 +278,7 @@ static bool measure_lookup(const struct setup *setup, struct result *result)
 	struct work w = {.setup = setup, .memory = setup->memory, .leaf_sizes = LEAVES_4K};
 	const struct way ways[] = {{"", NULL, any ? run_lookup : run_lookup_embedded, check_sum},
 				   {"walk", NULL, limit_run_walk, check_sum},
-				   {"walk behind a call", NULL, limit_run_call, check_sum}};
+				   {"walk and look", NULL, limit_run_look_walk, check_sum}};
 
 	prepare_mapped(&w);
 	return finish(&w, ways, 3, (double)page_count(&w), result);

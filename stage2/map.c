@@ -206,7 +206,7 @@ static enum s2_err check_one_leaf(const struct s2_space *s, struct s2_range rang
 	return err;
 }
 
-enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struct s2_gather *g)
+S2_COLD enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struct s2_gather *g)
 {
 	enum s2_err err = check_range(s, range);
 
@@ -222,8 +222,8 @@ enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struct s2_gat
 	return err;
 }
 
-enum s2_err s2_collapse_all(struct s2_space *s, struct s2_range range, uint8_t lg2,
-			    struct s2_gather *g, struct s2_budget *budget)
+S2_COLD enum s2_err s2_collapse_all(struct s2_space *s, struct s2_range range, uint8_t lg2,
+				    struct s2_gather *g, struct s2_budget *budget)
 {
 	enum s2_err err = check_range(s, range);
 
@@ -238,8 +238,8 @@ enum s2_err s2_collapse_all(struct s2_space *s, struct s2_range range, uint8_t l
 	return err;
 }
 
-enum s2_err s2_trim(struct s2_space *s, struct s2_range range, struct s2_gather *g,
-		    struct s2_budget *budget)
+S2_COLD enum s2_err s2_trim(struct s2_space *s, struct s2_range range, struct s2_gather *g,
+			    struct s2_budget *budget)
 {
 	enum s2_err err = check_range(s, range);
 
@@ -348,8 +348,9 @@ enum s2_err s2_touch(struct s2_space *s, s2_gpa_t gpa, bool write, struct s2_gat
 	return err;
 }
 
-enum s2_err s2_dirty_start(struct s2_space *s, struct s2_range range, enum s2_dirty_policy policy,
-			   struct s2_gather *g, struct s2_budget *budget)
+S2_COLD enum s2_err s2_dirty_start(struct s2_space *s, struct s2_range range,
+				   enum s2_dirty_policy policy, struct s2_gather *g,
+				   struct s2_budget *budget)
 {
 	enum s2_err err = check_range(s, range);
 	struct s2_range part = range;
@@ -402,8 +403,8 @@ enum s2_err s2_dirty_clear(struct s2_space *s, struct s2_range range, struct s2_
 	return err;
 }
 
-enum s2_err s2_dirty_stop(struct s2_space *s, struct s2_range range, uint8_t rejoin_lg2,
-			  struct s2_gather *g, struct s2_budget *budget)
+S2_COLD enum s2_err s2_dirty_stop(struct s2_space *s, struct s2_range range, uint8_t rejoin_lg2,
+				  struct s2_gather *g, struct s2_budget *budget)
 {
 	enum s2_err err = check_range(s, range);
 	struct s2_range part = range;

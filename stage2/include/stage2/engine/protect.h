@@ -79,7 +79,7 @@ ENGINE_INLINE size_t change_alike(uint64_t *item, size_t count, uint64_t flip, u
 }
 
 /* Items from first to end, counted from the cursor, have changed; a group is flushed as a whole. */
-ENGINE_RARE void owe_changed(const struct cursor *c, struct s2_gather *g, unsigned level,
+ENGINE_COLD void owe_changed(const struct cursor *c, struct s2_gather *g, unsigned level,
 			     size_t first, size_t end)
 {
 	size_t index = item_index(c->s, c->gpa, level);
@@ -137,7 +137,7 @@ ENGINE_COLD size_t change_items(const struct cursor *c, struct s2_gather *g, uns
  * Groups change as a whole or not at all. If the next count items begin inside one, returns how many
  * to leave out; if they end inside one, *count becomes less, or, where it would be 0, all are left out.
  */
-ENGINE_RARE size_t group_overhang(const struct cursor *c, unsigned level, size_t *count)
+ENGINE_COLD size_t group_overhang(const struct cursor *c, unsigned level, size_t *count)
 {
 	size_t index = item_index(c->s, c->gpa, level);
 	size_t into = index & (group_items(level) - 1);

@@ -7,6 +7,7 @@
 
 #include "check_main.h"
 #include "counts.h"
+#include "files.h"
 #include "log.h"
 
 #define MUTATIONS 3000
@@ -44,27 +45,6 @@ static void teardown(void)
 	unlink(path);
 	ck_assert_int_eq(rmdir(folder), 0); /* fails if anything was left behind */
 	counts_free(&made);
-}
-
-static char *slurp(size_t *length)
-{
-	FILE *in = fopen(path, "rb");
-	char *text = calloc(1, 1u << 16);
-
-	ck_assert_ptr_nonnull(in);
-	ck_assert_ptr_nonnull(text);
-	*length = fread(text, 1, (1u << 16) - 1, in);
-	fclose(in);
-	return text;
-}
-
-static void spill(const char *text, size_t length)
-{
-	FILE *out = fopen(path, "wb");
-
-	ck_assert_ptr_nonnull(out);
-	ck_assert_uint_eq(fwrite(text, 1, length, out), length);
-	ck_assert_int_eq(fclose(out), 0);
 }
 
 /* Reads the file, and prints what it holds. */
@@ -128,12 +108,12 @@ START_TEST(round_trip)
 	char *second;
 
 	ck_assert_int_eq(counts_write_json(&made, path), EXIT_CODE_OK);
-	first = slurp(&first_length);
+	first = slurp(path, &first_length);
 	ck_assert_int_eq(counts_read_json(&counts, path), EXIT_CODE_OK);
 	ck_assert_uint_eq(counts.row_count, 3);
 	ck_assert_uint_eq(counts.row[2].ranges, UINT64_C(1) << 53);
 	ck_assert_int_eq(counts_write_json(&counts, path), EXIT_CODE_OK);
-	second = slurp(&second_length);
+	second = slurp(path, &second_length);
 	ck_assert_uint_eq(first_length, second_length);
 	ck_assert_mem_eq(first, second, first_length);
 	free(first);
@@ -163,7 +143,7 @@ static void write_top(json_object *top)
 {
 	const char *text = json_object_to_json_string(top);
 
-	spill(text, strlen(text));
+	spill(path, text, strlen(text));
 }
 
 /* No member may be missing or ill-typed. tool.name is not read. */
@@ -198,7 +178,7 @@ START_TEST(every_member_is_checked)
 	char *text;
 
 	ck_assert_int_eq(counts_write_json(&made, path), EXIT_CODE_OK);
-	text = slurp(&length);
+	text = slurp(path, &length);
 	top = json_tokener_parse(text);
 	free(text);
 	ck_assert_ptr_nonnull(top);
@@ -219,7 +199,7 @@ START_TEST(mutations_never_crash)
 	char *spoiled;
 
 	ck_assert_int_eq(counts_write_json(&made, path), EXIT_CODE_OK);
-	text = slurp(&length);
+	text = slurp(path, &length);
 	spoiled = malloc(length);
 	ck_assert_ptr_nonnull(spoiled);
 	for (int i = 0; i < MUTATIONS; i++) {
@@ -230,7 +210,7 @@ START_TEST(mutations_never_crash)
 				i % 2 == 0 ? (char)(random >> 56)
 					   : "{}[]\",:-0159eE.\\ "[(random >> 56) % 17];
 		}
-		spill(spoiled, i % 16 == 0 ? (random >> 30) % length : length);
+		spill(path, spoiled, i % 16 == 0 ? (random >> 30) % length : length);
 		read_back();
 	}
 	free(spoiled);

@@ -10,6 +10,7 @@
 
 #include "check_main.h"
 #include "example.h"
+#include "files.h"
 #include "log.h"
 #include "report.h"
 
@@ -45,27 +46,6 @@ static void teardown(void)
 	unlink(html_path);
 	ck_assert_int_eq(rmdir(folder), 0); /* fails if anything was left behind */
 	report_free(&example);
-}
-
-static char *slurp(const char *path, size_t *length)
-{
-	FILE *in = fopen(path, "rb");
-	char *text = calloc(1, 4u << 20);
-
-	ck_assert_ptr_nonnull(in);
-	ck_assert_ptr_nonnull(text);
-	*length = fread(text, 1, (4u << 20) - 1, in);
-	fclose(in);
-	return text;
-}
-
-static void spill(const char *text, size_t length)
-{
-	FILE *out = fopen(json_path, "wb");
-
-	ck_assert_ptr_nonnull(out);
-	ck_assert_uint_eq(fwrite(text, 1, length, out), length);
-	ck_assert_int_eq(fclose(out), 0);
 }
 
 static int read_back(void)
@@ -158,7 +138,7 @@ START_TEST(unreadable_files)
 		"no JSON", "{} {}", "{\"schema\":\"stage2-measure\",\"version\":2}"};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		spill(texts[i], strlen(texts[i]));
+		spill(json_path, texts[i], strlen(texts[i]));
 		ck_assert_int_eq(read_back(), EXIT_CODE_DATA);
 	}
 	ck_assert_int_eq(truncate(json_path, (64l << 20) + 1), 0);
@@ -172,7 +152,7 @@ static void write_top(json_object *top)
 {
 	const char *text = json_object_to_json_string(top);
 
-	spill(text, strlen(text));
+	spill(json_path, text, strlen(text));
 }
 
 /* Sizes of leaves come and go with the data: they may be missing, but not be ill-typed. */
@@ -260,7 +240,7 @@ static int read_replaced(const char *from, const char *to)
 	at = strstr(text, from);
 	ck_assert_ptr_nonnull(at);
 	memcpy(at, to, strlen(to));
-	spill(text, length);
+	spill(json_path, text, length);
 	free(text);
 	return read_back();
 }
@@ -311,7 +291,7 @@ START_TEST(mutations_never_crash)
 		if (i % 16 == 0) {
 			kept = (random >> 30) % length;
 		}
-		spill(spoiled, kept);
+		spill(json_path, spoiled, kept);
 		if (report_read_json(&report, json_path) == EXIT_CODE_OK) {
 			FILE *sink = fopen("/dev/null", "w");
 

@@ -191,6 +191,10 @@ void guest_empty(struct guest *guest);
 /* The root table, for limits. */
 uint64_t *guest_root(const struct guest *guest);
 
+/* measure_row() of ways that use the guest, which is closed then; false also if anything failed in it. */
+bool guest_measure(struct guest *guest, const struct setup *setup, void *cookie,
+		   const struct way *ways, size_t way_count, double units, struct result *result);
+
 /* Bytes that are mapped. */
 uint64_t guest_mapped(const struct guest *guest);
 

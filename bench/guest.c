@@ -184,6 +184,16 @@ void guest_empty(struct guest *guest)
 	s2_gather_sync(&guest->gather);
 }
 
+bool guest_measure(struct guest *guest, const struct setup *setup, void *cookie,
+		   const struct way *ways, size_t way_count, double units, struct result *result)
+{
+	bool good = measure_row(setup, ways, way_count, cookie, units, result);
+
+	good = good && guest->failed == 0;
+	guest_close(guest);
+	return good;
+}
+
 uint64_t guest_mapped(const struct guest *guest)
 {
 	struct s2_count count;

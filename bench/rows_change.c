@@ -148,16 +148,6 @@ static void limit_run_memset(void *cookie)
 	limit_memset(w->setup->pool->base, block_count(w) << S2_PAGE_LG2);
 }
 
-static bool finish(struct work *w, const struct way *ways, size_t way_count, double units,
-		   struct result *result)
-{
-	bool good = measure_row(w->setup, ways, way_count, w, units, result);
-
-	good = good && w->guest.failed == 0;
-	guest_close(&w->guest);
-	return good;
-}
-
 static void add_counted(struct result *result, const char *name, uint64_t value)
 {
 	size_t i = 0;
@@ -174,7 +164,7 @@ static bool measure_unmap(const struct setup *setup, struct result *result)
 	struct work w = {.setup = setup, .leaf_sizes = LEAVES_4K};
 	const struct way ways[] = {{"", prepare_mapped, run_unmap, check_unmapped},
 				   {"a list of the tables", prepare_pool, limit_run_link, NULL}};
-	bool good = finish(&w, ways, 2, (double)page_count(&w), result);
+	bool good = guest_measure(&w.guest, setup, &w, ways, 2, (double)page_count(&w), result);
 
 	add_counted(result, "flush calls", w.flushes);
 	add_counted(result, "flush ranges", w.flush_ranges);
@@ -189,7 +179,7 @@ static bool measure_protect(const struct setup *setup, struct result *result)
 		{"", prepare_mapped, run_protect, check_protected},
 		{"scalar read and write", prepare_mapped, limit_run_scalar, NULL},
 		{"vector read and write", prepare_mapped, limit_run_vector, NULL}};
-	bool good = finish(&w, ways, 3, (double)page_count(&w), result);
+	bool good = guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 
 	add_counted(result, "flush calls", w.flushes);
 	add_counted(result, "flush ranges", w.flush_ranges);
@@ -202,7 +192,7 @@ static bool measure_split(const struct setup *setup, struct result *result)
 			 .leaf_sizes = LEAVES_4K | UINT64_C(1) << setup->format->block_lg2};
 	const struct way ways[] = {{"", prepare_mapped, run_split, check_split},
 				   {"memset of the tables", prepare_pool, limit_run_memset, NULL}};
-	bool good = finish(&w, ways, 2, (double)block_count(&w), result);
+	bool good = guest_measure(&w.guest, setup, &w, ways, 2, (double)block_count(&w), result);
 
 	add_counted(result, "blocks", block_count(&w));
 	add_counted(result, "flush calls", w.flushes);

@@ -49,16 +49,6 @@ static bool check_mapped(void *cookie)
 	return w->guest.failed == 0 && guest_mapped(&w->guest) == w->memory;
 }
 
-static bool finish(struct work *w, const struct way *ways, size_t way_count, double units,
-		   struct result *result)
-{
-	bool good = measure_row(w->setup, ways, way_count, w, units, result);
-
-	good = good && w->guest.failed == 0;
-	guest_close(&w->guest);
-	return good;
-}
-
 enum pages {
 	PAGES_THERE, /* s2_map_page_as(); the tables are there */
 	PAGES_ANY,   /* s2_map_page() */
@@ -134,7 +124,7 @@ static bool measure_pages(const struct setup *setup, struct result *result)
 		{"walk and store", prepare_empty, limit_run_store, check_mapped},
 		{"walk, look and store", prepare_empty, limit_run_look, check_mapped}};
 
-	return finish(&w, ways, 3, (double)page_count(&w), result);
+	return guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 }
 
 static void run_64k(void *cookie)
@@ -175,7 +165,7 @@ static bool measure_64k(const struct setup *setup, struct result *result)
 		result->absent = "no groups";
 		return true;
 	}
-	return finish(&w, ways, 2, (double)page_count(&w), result);
+	return guest_measure(&w.guest, setup, &w, ways, 2, (double)page_count(&w), result);
 }
 
 static void run_range(void *cookie)
@@ -219,7 +209,8 @@ static bool measure_range(const struct setup *setup, struct result *result)
 		w.memory = 64 * setup->memory;
 		w.leaf_sizes |= UINT64_C(1) << setup->format->block_lg2;
 	}
-	return finish(&w, ways, 2, (double)table_bytes(&w) / sizeof(uint64_t), result);
+	return guest_measure(&w.guest, setup, &w, ways, 2,
+			     (double)table_bytes(&w) / sizeof(uint64_t), result);
 }
 
 static void run_lookup(void *cookie)
@@ -281,7 +272,7 @@ static bool measure_lookup(const struct setup *setup, struct result *result)
 				   {"walk and look", NULL, limit_run_look_walk, check_sum}};
 
 	prepare_mapped(&w);
-	return finish(&w, ways, 3, (double)page_count(&w), result);
+	return guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 }
 
 const struct row map_rows[] = {

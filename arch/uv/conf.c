@@ -194,11 +194,15 @@ void s2_uv_conf_free(struct s2_uv *uv, struct s2_uv_conf *conf)
 	conf_free_memory(uv, conf);
 }
 
-/*
- * Clears the secure pages of a part of guest storage and goes on, next time, where the budget ended. A
- * MiB in which the guest never had a page costs nothing.
- */
-static bool clear_pages(struct uv_call *call, struct s2_uv_conf *conf)
+void s2_uv_part_begin(struct s2_uv_conf *conf, uint16_t cmd)
+{
+	if (conf->op == 0) {
+		conf->cursor = 0;
+	}
+	conf->op = cmd;
+}
+
+struct s2_uv_page *s2_uv_part_page(struct s2_uv_conf *conf, unsigned states)
 {
 	for (; conf->cursor < conf->chunk_count * MIB_PAGES; conf->cursor++) {
 		struct s2_uv_page *chunk = conf->chunk[conf->cursor / MIB_PAGES];
@@ -209,9 +213,19 @@ static bool clear_pages(struct uv_call *call, struct s2_uv_conf *conf)
 			continue;
 		}
 		page = &chunk[conf->cursor % MIB_PAGES];
-		if ((page->word & PAGE_STATE) != S2_UV_SECURE) {
-			continue;
+		if ((states >> (page->word & PAGE_STATE) & 1) != 0) {
+			return page;
 		}
+	}
+	return NULL;
+}
+
+/* Clears the secure pages of a part of guest storage. False: there are more. */
+static bool clear_pages(struct uv_call *call, struct s2_uv_conf *conf)
+{
+	struct s2_uv_page *page;
+
+	while ((page = s2_uv_part_page(conf, 1u << S2_UV_SECURE)) != NULL) {
 		if (call->budget == 0) {
 			return false;
 		}
@@ -222,21 +236,27 @@ static bool clear_pages(struct uv_call *call, struct s2_uv_conf *conf)
 	return true;
 }
 
+/* A configuration that may go: it has no CPUs. Else *conf is NULL, and that is the answer. */
+static int get_unused(struct uv_call *call, struct s2_uv_conf **conf)
+{
+	int cc = s2_uv_conf_get(call, uv_arg(call, S2_UVCB_HANDLE), conf);
+
+	if (*conf != NULL && (*conf)->cpus != NULL) {
+		*conf = NULL;
+		cc = uv_fail(call, S2_UVC_RC_IN_USE);
+	}
+	return cc;
+}
+
 int s2_uv_destroy_conf(struct uv_call *call)
 {
 	struct s2_uv_conf *conf;
-	int cc = s2_uv_conf_get(call, uv_arg(call, S2_UVCB_HANDLE), &conf);
+	int cc = get_unused(call, &conf);
 
 	if (conf == NULL) {
 		return cc;
 	}
-	if (conf->cpus != NULL) {
-		return uv_fail(call, S2_UVC_RC_IN_USE);
-	}
-	if (conf->op == 0) {
-		conf->cursor = 0;
-	}
-	conf->op = S2_UVC_DESTROY_CONF;
+	s2_uv_part_begin(conf, S2_UVC_DESTROY_CONF);
 	if (!clear_pages(call, conf)) {
 		return S2_UVC_CC_PARTIAL;
 	}
@@ -247,13 +267,10 @@ int s2_uv_destroy_conf(struct uv_call *call)
 int s2_uv_destroy_conf_fast(struct uv_call *call)
 {
 	struct s2_uv_conf *conf;
-	int cc = s2_uv_conf_get(call, uv_arg(call, S2_UVCB_HANDLE), &conf);
+	int cc = get_unused(call, &conf);
 
 	if (conf == NULL) {
 		return cc;
-	}
-	if (conf->cpus != NULL) {
-		return uv_fail(call, S2_UVC_RC_IN_USE);
 	}
 	s2_uv_conf_free(call->uv, conf);
 	return S2_UVC_CC_OK;

@@ -176,6 +176,13 @@ void s2_uv_give_back(struct s2_uv *uv, const uint64_t *hpa, uint64_t count);
 /* The configuration that a host's command names. Else *conf is NULL, and that is the answer. */
 int s2_uv_conf_get(struct uv_call *call, uint64_t handle, struct s2_uv_conf **conf);
 void s2_uv_conf_free(struct s2_uv *uv, struct s2_uv_conf *conf);
+/* A command that may take several calls: begins, or goes on. */
+void s2_uv_part_begin(struct s2_uv_conf *conf, uint16_t cmd);
+/*
+ * The next page in one of these states, bit n for enum s2_uv_state n, from the cursor on; NULL if there is
+ * none. A MiB in which the guest never had a page costs nothing.
+ */
+struct s2_uv_page *s2_uv_part_page(struct s2_uv_conf *conf, unsigned states);
 int s2_uv_create_conf(struct uv_call *call);
 int s2_uv_destroy_conf(struct uv_call *call);
 int s2_uv_destroy_conf_fast(struct uv_call *call);

@@ -399,27 +399,14 @@ int s2_uv_unshare(struct uv_call *call)
 int s2_uv_unshare_all(struct uv_call *call)
 {
 	struct s2_uv_conf *conf;
+	struct s2_uv_page *page;
 	int cc = s2_uv_conf_get(call, uv_arg(call, S2_UVCB_HANDLE), &conf);
 
 	if (conf == NULL) {
 		return cc;
 	}
-	if (conf->op == 0) {
-		conf->cursor = 0;
-	}
-	conf->op = S2_UVC_UNSHARE_ALL;
-	for (; conf->cursor < conf->chunk_count * MIB_PAGES; conf->cursor++) {
-		struct s2_uv_page *chunk = conf->chunk[conf->cursor / MIB_PAGES];
-		struct s2_uv_page *page;
-
-		if (chunk == NULL) {
-			conf->cursor |= MIB_PAGES - 1;
-			continue;
-		}
-		page = &chunk[conf->cursor % MIB_PAGES];
-		if (state_of(page) != S2_UV_SHARED && state_of(page) != S2_UV_PINNED) {
-			continue;
-		}
+	s2_uv_part_begin(conf, S2_UVC_UNSHARE_ALL);
+	while ((page = s2_uv_part_page(conf, 1u << S2_UV_SHARED | 1u << S2_UV_PINNED)) != NULL) {
 		if (call->budget == 0) {
 			return S2_UVC_CC_PARTIAL;
 		}
@@ -486,16 +473,11 @@ int s2_uv_guest_access(struct s2_uv *uv, uint64_t handle, s2_gpa_t gpa, s2_hpa_t
 	if (state_of(page) == S2_UV_SECURE) {
 		return is_at(page, place_now) ? 0 : SECURE_STORAGE_VIOLATION;
 	}
-	switch (frame_at(uv, place_now)) {
-	case FRAME_SECURE:
+	if (frame_at(uv, place_now) == FRAME_SECURE) {
 		return SECURE_STORAGE_VIOLATION;
-	case FRAME_ORPHAN:
-	case FRAME_DONATED:
+	}
+	if (s2_uv_host_access(uv, hpa) != 0) {
 		return SECURE_STORAGE_ACCESS;
-	case FRAME_HOST:
-	case FRAME_SHARED:
-	case FRAME_PINNED:
-		break;
 	}
 	if (state_of(page) != S2_UV_SHARED && state_of(page) != S2_UV_PINNED) {
 		return NON_SECURE_STORAGE_ACCESS;

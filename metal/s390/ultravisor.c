@@ -86,18 +86,6 @@ static int inject(void *cookie, uint16_t cmd, uint16_t *rc, uint16_t *rrc)
 	return s2_uv_nth(&u->nth, cmd, rc, rrc);
 }
 
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return memory_alloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	memory_free(ptr, size);
-}
-
 /* A UVC of the hypervisor, on the stack for traps. */
 static int answer(uint64_t control_block)
 {
@@ -140,7 +128,7 @@ void ultravisor_open(struct ultravisor *u, struct world *host, void *pool, uint6
 		.inject = inject,
 	};
 	const struct s2_uv_config config = {
-		.env = {.alloc = env_alloc, .free = env_free},
+		.env = memory_env,
 		.ops = &ops,
 		.cookie = u,
 		.cipher = &seal_cipher,

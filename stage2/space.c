@@ -44,6 +44,8 @@ S2_COLD static void init_walk(struct s2_space *s)
 	uint64_t end = s->last + (s->last != UINT64_MAX);
 
 	s->fmt->walk(s, &s->walk);
+	s->walk.top_lg2 = s->top_lg2;
+	s->walk.shape |= s->walk.shape != 0 ? s->top_lg2 : 0;
 	s->walk_nine = !s->walk.swap && s->walk.page_bits == 9 && s->walk.upper_bits == 9;
 	s->lookup_end = s->walk.usable ? end : 0;
 	s->map_end = s->is_quiet && !s->fmt->flush_on_map(s) ? s->lookup_end : 0;

@@ -447,10 +447,9 @@ static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 	uint64_t top = s->fmt_data[DATA_HPA_TOP];
 
 	*walk = numbers;
-	walk->top_lg2 = (uint8_t)fmt_lg2(s->top);
 	walk->page_mask |= top;
 	walk->block_mask |= top;
-	walk->shape = top != 0 ? 0 : walk->shape | walk->top_lg2;
+	walk->shape = top != 0 ? 0 : walk->shape;
 }
 
 #include <stage2/engine/engine.h>

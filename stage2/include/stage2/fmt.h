@@ -78,7 +78,8 @@
  *	void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
  *							the same as numbers, so that inline code can
  *							walk; may leave walk->usable false. The same
- *							as the header's macro, and else shape 0: see
+ *							as the header's macro for top_lg2 0, which
+ *							the library sets, and else shape 0: see
  *							S2_WALK_SHAPE(). hpa_last and last of a space
  *							with numbers are all ones. Values that
  *							do not match any mask are left to the functions

@@ -116,27 +116,14 @@ static void count_changes(const struct machine_space *kind, char *host, uint64_t
 	world_close(&w);
 }
 
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return memory_alloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	memory_free(ptr, size);
-}
-
 /* What the host does when a guest shares pages: the guest's part is not counted. */
 static void count_share(const struct machine_space *kind, uint64_t pages)
 {
-	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
 	const struct s2_range all = s2_range(s2_gpa(AT), SIZE);
 	struct s2_track track;
 	struct count c;
 
-	MUST(s2_track_init(&track, &env, all) == S2_OK);
+	MUST(s2_track_init(&track, &memory_env, all) == S2_OK);
 	MUST(s2_track_move(&track, all, S2_DONATE, false) == S2_OK);
 	count_start(&c);
 	MUST(s2_track_move(&track, s2_range(s2_gpa(AT), pages * PAGE), S2_SHARE, false) == S2_OK);

@@ -52,7 +52,10 @@ static const char *full_name(const struct machine_space *kind, const struct test
 	return name;
 }
 
-/* Calls visit for each test that was asked for, until it returns false. */
+/*
+ * Calls visit for each test that was asked for, until it returns false. NULL: args_check() is to know
+ * all names.
+ */
 static void each_test(bool (*visit)(const char *name, const struct machine_space *kind,
 				    const struct test *test))
 {
@@ -63,7 +66,7 @@ static void each_test(bool (*visit)(const char *name, const struct machine_space
 				const char *name = full_name(kind, test);
 
 				if (args_select(kind->name, test->name, test->on_request) &&
-				    !visit(name, kind, test)) {
+				    visit != NULL && !visit(name, kind, test)) {
 					return;
 				}
 			}
@@ -89,18 +92,8 @@ static bool visit_run(const char *name, const struct machine_space *kind, const 
 	run_one(kind, test);
 	test_count++;
 	failed_count += failed;
-	print("%sok %u - %s%s%s\n", failed ? "not " : "", test_count, full_name(kind, test),
+	print("%sok %u - %s%s%s\n", failed ? "not " : "", test_count, name,
 	      skipped && !failed ? " # SKIP " : "", skipped && !failed ? skipped : "");
-	(void)name;
-	return true;
-}
-
-/* So that args_check() knows all names. */
-static bool visit_none(const char *name, const struct machine_space *kind, const struct test *test)
-{
-	(void)name;
-	(void)kind;
-	(void)test;
 	return true;
 }
 
@@ -117,9 +110,8 @@ static bool visit_mutant(const char *name, const struct machine_space *kind,
 {
 	run_one(kind, test);
 	if (failed) {
-		print("mutant %s killed by %s\n", mutant_names[args.mutant], full_name(kind, test));
+		print("mutant %s killed by %s\n", mutant_names[args.mutant], name);
 	}
-	(void)name;
 	return !failed;
 }
 
@@ -148,7 +140,7 @@ void metal_main(void)
 	machine_init();
 	args_read(machine_arguments());
 	memory_init((uint64_t)(uintptr_t)memory_start, machine.ram + machine.ram_size);
-	each_test(visit_none);
+	each_test(NULL);
 	args_check();
 	if (args.list) {
 		each_test(visit_list);

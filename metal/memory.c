@@ -88,3 +88,17 @@ uint64_t memory_used(void)
 {
 	return used;
 }
+
+static void *env_alloc(void *cookie, size_t size)
+{
+	(void)cookie;
+	return memory_alloc(size);
+}
+
+static void env_free(void *cookie, void *block, size_t size)
+{
+	(void)cookie;
+	memory_free(block, size);
+}
+
+const struct s2_env memory_env = {.alloc = env_alloc, .free = env_free};

@@ -53,6 +53,8 @@ void memory_init(uint64_t start, uint64_t end);
 void *memory_alloc(size_t size); /* never NULL: the machine ends if there is no more */
 void memory_free(void *block, size_t size);
 uint64_t memory_used(void);
+/* The same for the library: tables, maps of a tracker. */
+extern const struct s2_env memory_env;
 
 /* A guest in a space of its own, on this processor. */
 struct world {
@@ -78,6 +80,9 @@ void world_map(struct world *w, uint64_t gpa, const void *host, uint64_t len, un
 void world_unmap(struct world *w, uint64_t gpa, uint64_t len);
 void world_protect(struct world *w, uint64_t gpa, uint64_t len, unsigned prot);
 void world_sync(struct world *w);
+
+/* The sizes that leaves of such a space can have, bit n for 2^n bytes. */
+uint64_t kind_leaf_sizes(const struct machine_space *kind);
 
 /* log2 of the largest leaf that size bytes can be made of. */
 uint8_t largest_leaf(const struct world *w, uint64_t size);

@@ -10,18 +10,6 @@
 
 static const struct s2_range all = {{TEST_GPA}, SIZE};
 
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return memory_alloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	memory_free(ptr, size);
-}
-
 static uint64_t call(struct world *w, uint64_t number, uint64_t gpa, uint64_t len)
 {
 	struct s2_range range = s2_range(s2_gpa(gpa), len);
@@ -38,10 +26,8 @@ static uint64_t call(struct world *w, uint64_t number, uint64_t gpa, uint64_t le
 
 static void open_tracked(struct world *w, const struct machine_space *kind, void *host)
 {
-	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
-
 	world_open(w, kind, 0);
-	MUST(s2_track_init(&w->track, &env, all) == S2_OK);
+	MUST(s2_track_init(&w->track, &memory_env, all) == S2_OK);
 	w->call = call;
 	world_map(w, TEST_GPA, host, SIZE, S2_RWX);
 	world_sync(w);

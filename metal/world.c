@@ -2,18 +2,6 @@
 /* Spaces for tests. */
 #include "metal.h"
 
-static void *table_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return memory_alloc(size);
-}
-
-static void table_free(void *cookie, void *table, size_t size)
-{
-	(void)cookie;
-	memory_free(table, size);
-}
-
 /* Mapped to the host's own copy: the guest's code is read-only for it. */
 static void map_code(struct world *w)
 {
@@ -33,7 +21,7 @@ void world_open(struct world *w, const struct machine_space *kind, uint64_t leaf
 		.gpa_bits = kind->gpa_bits,
 		.hpa_bits = kind->hpa_bits,
 		.leaf_sizes = leaf_sizes,
-		.tables = {.alloc = table_alloc, .free = table_free},
+		.tables = {.alloc = memory_env.alloc, .free = memory_env.free},
 		.mmu = &w->mmu,
 		.mmu_cookie = w,
 	};
@@ -80,6 +68,17 @@ void world_protect(struct world *w, uint64_t gpa, uint64_t len, unsigned prot)
 void world_sync(struct world *w)
 {
 	s2_gather_sync(&w->gather);
+}
+
+uint64_t kind_leaf_sizes(const struct machine_space *kind)
+{
+	struct world w;
+	uint64_t sizes;
+
+	world_open(&w, kind, 0);
+	sizes = s2_space_leaf_sizes(&w.space);
+	world_close(&w);
+	return sizes;
 }
 
 uint8_t largest_leaf(const struct world *w, uint64_t size)

@@ -21,7 +21,8 @@ struct row_run {
 	struct report_row *row;
 	struct vm vm;
 	struct agent agent;
-	struct s2_convert_count count;
+	struct s2_backend backend;
+	struct s2_engine engine;
 	struct page_note *page; /* one a page of RAM */
 	uint64_t step;		/* 1-based */
 	uint64_t exposed;	/* widened pages after the last step */
@@ -35,7 +36,7 @@ static struct page_note *note_of(const struct row_run *run, s2_gpa_t gpa)
 }
 
 /* The back end of s2_convert(): the guest makes the hypercalls. */
-static uint64_t convert_in_guest(void *cookie, enum s2_move move, struct s2_range range)
+static struct s2_answer convert_in_guest(void *cookie, enum s2_move move, struct s2_range range)
 {
 	struct row_run *run = cookie;
 	struct report_counted *counted = &run->row->counted;
@@ -54,7 +55,7 @@ static uint64_t convert_in_guest(void *cookie, enum s2_move move, struct s2_rang
 	for (uint64_t i = 0; i < result.done; i++) {
 		note_of(run, s2_gpa(range.start.val + i * S2_PAGE_SIZE))->donated = true;
 	}
-	return result.done * S2_PAGE_SIZE;
+	return (struct s2_answer){S2_REPLY_FAILED, result.done * S2_PAGE_SIZE};
 }
 
 /*
@@ -128,7 +129,6 @@ static void note_exposure(struct row_run *run)
 
 static int run_step(struct row_run *run, const struct step *step)
 {
-	const struct s2_backend backend = {.convert = convert_in_guest, .cookie = run};
 	const struct s2_request request = {
 		.move = step->move,
 		.range = step->range,
@@ -136,20 +136,22 @@ static int run_step(struct row_run *run, const struct step *step)
 		.policy = run->input->policy,
 		/* Our guest is asked for the grain, and converts it itself. */
 		.guest_offers_grain = true};
-	const struct ram *ram = &run->vm.memory.ram;
-	const uint64_t widened = run->count.widened;
-	enum s2_err err = s2_convert(&run->vm.memory.track, ram->run, ram->run_count, &request,
-				     &backend, &run->count);
+	const uint64_t widened = run->engine.count.widened;
+	struct s2_job job = {.phase = S2_JOB_IDLE};
+	enum s2_err err = s2_convert(&run->engine, &request, &job);
 
 	if (err) {
 		log_error("step %" PRIu64 ": cannot %s %" PRIu64 " pages at gpa 0x%" PRIx64 ": %s",
 			  run->step, s2_move_name(step->move), step->range.len / S2_PAGE_SIZE,
 			  step->range.start.val, s2_strerror(err));
+		if (s2_convert_stop(&run->engine, &job)) {
+			log_error("cannot undo the rest of the step: please report this bug");
+		}
 		return run->code ? run->code : EXIT_CODE_GUEST_FAILED;
 	}
 	/* Pages that go back to secure with their grain are no exposure. */
 	if (step->move == S2_SHARE) {
-		run->row->counted.pages_widened += run->count.widened - widened;
+		run->row->counted.pages_widened += run->engine.count.widened - widened;
 	}
 	probe(run, step->range.start);
 	probe(run, s2_gpa(s2_range_last(step->range).val & ~(S2_PAGE_SIZE - 1)));
@@ -176,11 +178,11 @@ static int run_steps(struct row_run *run)
 static void fill_counts(struct row_run *run)
 {
 	struct report_counted *counted = &run->row->counted;
-	const struct s2_convert_count *count = &run->count;
+	const struct s2_convert_count *count = &run->engine.count;
 
 	counted->steps = run->input->workload->count;
 	counted->requests_satisfied = count->requests_satisfied;
-	counted->ranged_calls = count->pieces;
+	counted->ranged_calls = count->calls;
 	counted->pages_requested = count->requested;
 	counted->pages_satisfied = count->satisfied;
 	counted->pages_converted = count->converted;
@@ -206,6 +208,11 @@ static int run_guest(struct row_run *run)
 	}
 	if (!code) {
 		run->donated_start = stats_donated_pages();
+		run->backend = (struct s2_backend){.convert = convert_in_guest, .cookie = run};
+		run->engine = (struct s2_engine){.track = &run->vm.memory.track,
+						 .runs = run->vm.memory.ram.run,
+						 .run_count = run->vm.memory.ram.run_count,
+						 .backend = &run->backend};
 		code = run_steps(run);
 	}
 	if (!code) {

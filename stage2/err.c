@@ -20,6 +20,8 @@ const char *s2_strerror(enum s2_err err)
 		[S2_ERR_FORMAT] = "the page-table format cannot say this",
 		[S2_ERR_MIXED] = "the pages do not make one leaf",
 		[S2_ERR_ABSENT] = "nothing is mapped there",
+		[S2_ERR_AGAIN] = "the back end wants to be called again",
+		[S2_ERR_HELD] = "a page is pinned or in use",
 	};
 
 	return (unsigned)err < S2_ERR_COUNT ? text[err] : "unknown error";

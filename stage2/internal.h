@@ -238,17 +238,11 @@ static inline void s2_track_recount(struct s2_track *t, struct s2_track_region *
 }
 
 /*
- * Maps in hand, so that a commit cannot fail. A map is needed where a boundary between unlike pages
- * falls inside a chunk that was uniform. A tracker call makes at most two. s2_convert() makes at
- * most eleven at a time: both ends of the request, of its first, its last and its current grain,
- * and of the current piece, and the place where the back end stopped.
+ * Maps in hand (struct s2_pool), so that a commit cannot fail. A map is needed where a boundary
+ * between unlike pages falls inside a chunk that was uniform. A tracker call makes at most two. A job
+ * of convert.h makes at most eleven: both ends of the request, of its first, its last and its current
+ * grain, and of the current piece, and the place where the back end stopped.
  */
-#define S2_POOL_MAX 11u
-
-struct s2_pool {
-	struct s2_track_map *map[S2_POOL_MAX];
-	unsigned count;
-};
 
 /* Fills a new pool with count maps, at most S2_POOL_MAX. If it fails (NOMEM) the pool is empty. */
 S2_NODISCARD enum s2_err s2_pool_fill(struct s2_pool *pool, const struct s2_env *env,

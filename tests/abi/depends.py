@@ -25,6 +25,7 @@ def sources(folder):
 
 def stage2_includes(root):
     """stage2/ includes nothing outside itself and the freestanding headers."""
+    root = root.resolve()
     for path, number, line in sources(root / 'stage2'):
         match = INCLUDE.match(line)
         if not match:
@@ -32,7 +33,8 @@ def stage2_includes(root):
         kind, name = match.groups()
         own = kind == '<' and name.startswith('stage2/') \
             and (root / 'stage2/include' / name).is_file()
-        near = kind == '"' and '..' not in name and (path.parent / name).is_file()
+        target = (path.parent / name).resolve()
+        near = kind == '"' and target.is_file() and target.is_relative_to(root / 'stage2')
         if not own and not near and name not in FREESTANDING:
             yield path, number, line
 

@@ -17,6 +17,8 @@ HOSTED = {'openssl.c'}
 # What is linked together, what it wants, and how large it may be.
 BUNDLES = [
     ('library', ['stage2', 'arch/arm64'], {'memcmp', 'memcpy', 'memmove', 'memset'}, 48 * 1024),
+    ('library with the transition engine', ['stage2', 'stage2/convert', 'arch/arm64'],
+     {'memcmp', 'memcpy', 'memmove', 'memset'}, 64 * 1024),
     ('Ultravisor', ['arch/uv'], {'memcmp', 'memcpy', 'memset'}, 16 * 1024),
 ]
 

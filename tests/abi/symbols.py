@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A library wants four functions of its surroundings, and gives names with its prefix only.
+"""A library, with those it is made for, wants four functions of its surroundings, and gives names with its prefix only.
 
-symbols.py NM LIBRARY NAME_IN_IT REASON_TO_SKIP_OR_EMPTY"""
+symbols.py NM NAME_IN_IT REASON_TO_SKIP_OR_EMPTY LIBRARY..."""
 import subprocess
 import sys
 
@@ -12,11 +12,11 @@ LINKER = {'_GLOBAL_OFFSET_TABLE_'}
 
 
 def main():
-    nm, library, name_in_it, skip = sys.argv[1:5]
+    nm, name_in_it, skip = sys.argv[1:4]
     if skip:
         print(f'1..0 # SKIP {skip}')
         return 0
-    lines = subprocess.run([nm, library], text=True, capture_output=True, check=True).stdout
+    lines = subprocess.run([nm, *sys.argv[4:]], text=True, capture_output=True, check=True).stdout
     fields = [line.split() for line in lines.splitlines()]
     undefined = {field[-1] for field in fields if len(field) == 2 and field[0] in 'Uw'}
     defined = {field[-1] for field in fields if len(field) == 3 and field[1].isupper()}

@@ -47,13 +47,19 @@ static const char *complaint;
 static struct piece wanted[FLAT_MAX];
 static unsigned wanted_count;
 static struct s2_convert_count tally;
+static bool stopped; /* the back end did */
+static enum mark {
+	NO_MARK = 0,
+	CLAIM,	/* there already, and asked for now */
+	RELEASE /* given back, and kept with its grain */
+} marked[FLAT_MAX];
 
 static unsigned min_unsigned(unsigned a, unsigned b)
 {
 	return a < b ? a : b;
 }
 
-static uint64_t backend_convert(void *cookie, enum s2_move move, struct s2_range range)
+static struct s2_answer backend_convert(void *cookie, enum s2_move move, struct s2_range range)
 {
 	struct piece *piece = &seen[seen_count];
 	struct s2_page page;
@@ -74,9 +80,10 @@ static uint64_t backend_convert(void *cookie, enum s2_move move, struct s2_range
 		complaint = "the tracker is broken during the call";
 	}
 	if (seen_count++ == stop_at) {
-		return min_unsigned(stop_pages, piece->count) * S2_PAGE_SIZE;
+		return (struct s2_answer){S2_REPLY_FAILED,
+					  min_unsigned(stop_pages, piece->count) * S2_PAGE_SIZE};
 	}
-	return range.len;
+	return (struct s2_answer){S2_REPLY_OK, range.len};
 }
 
 static const struct s2_backend backend = {.convert = backend_convert};
@@ -150,6 +157,17 @@ static enum s2_err expected_err(const struct ask *ask)
 			return rests_in(i, S2_POISONED) ? S2_ERR_POISON : S2_ERR_STATE;
 		}
 	}
+	for (unsigned i = ask->start; ask->request->policy == S2_WIDEN && i < ask->end; i++) {
+		unsigned start;
+		unsigned end;
+
+		grain_of(ask->request, i, &start, &end);
+		for (unsigned k = start; k < end; k++) {
+			if (flat.page[k].moving) {
+				return S2_ERR_BUSY;
+			}
+		}
+	}
 	return S2_OK;
 }
 
@@ -163,17 +181,20 @@ static void model_page(const struct ask *ask, unsigned i)
 	tally.widened += !asked;
 }
 
-/* One call of the back end; false if it stopped there. */
-static bool model_piece(const struct ask *ask, unsigned start, unsigned end)
+/* A piece: one call of the back end, if that has not stopped before. What is undone forgets its mark. */
+static void model_piece(const struct ask *ask, unsigned start, unsigned end)
 {
-	unsigned good = end;
+	unsigned good = stopped ? start : end;
 
-	if (wanted_count == stop_at) {
-		good = start + min_unsigned(stop_pages, end - start);
+	if (!stopped) {
+		if (wanted_count == stop_at) {
+			good = start + min_unsigned(stop_pages, end - start);
+		}
+		wanted[wanted_count].start = start;
+		wanted[wanted_count++].count = end - start;
+		tally.calls++;
+		stopped = good < end;
 	}
-	wanted[wanted_count].start = start;
-	wanted[wanted_count++].count = end - start;
-	tally.pieces++;
 	for (unsigned i = start; i < good; i++) {
 		model_page(ask, i);
 	}
@@ -182,11 +203,10 @@ static bool model_piece(const struct ask *ask, unsigned start, unsigned end)
 			flat.page[i].widened = false;
 		}
 	}
-	return good == end;
 }
 
-/* What happens in one grain; false if the back end stopped. */
-static bool model_grain(const struct ask *ask, unsigned start, unsigned end)
+/* What happens in one grain. Marks are set when all is done; what is counted is what was planned. */
+static void model_grain(const struct ask *ask, unsigned start, unsigned end)
 {
 	enum s2_policy policy = ask->request->policy;
 	unsigned pending = 0;
@@ -201,24 +221,24 @@ static bool model_grain(const struct ask *ask, unsigned start, unsigned end)
 			pending++;
 		} else {
 			tally.satisfied++;
-			flat.page[i].widened = false;
+			marked[i] = CLAIM;
 		}
 	}
 	if (pending == 0) {
-		return true;
+		return;
 	}
 	if (policy == S2_REFUSE && !covered) {
 		tally.refused += pending;
-		return true;
+		return;
 	}
 	if (policy == S2_WIDEN && ask->to == S2_SECURE && wanted_by_others) {
 		for (unsigned i = start; i < end; i++) {
 			if (is_asked(ask, i) && rests_in(i, ask->from)) {
-				flat.page[i].widened = true;
+				marked[i] = RELEASE;
 			}
 		}
 		tally.kept += pending;
-		return true;
+		return;
 	}
 	for (unsigned i = start; i < end; i++) {
 		unsigned stop = i;
@@ -227,12 +247,11 @@ static bool model_grain(const struct ask *ask, unsigned start, unsigned end)
 		       (policy == S2_WIDEN || is_asked(ask, stop))) {
 			stop++;
 		}
-		if (stop > i && !model_piece(ask, i, stop)) {
-			return false;
+		if (stop > i) {
+			model_piece(ask, i, stop);
 		}
 		i = stop > i ? stop - 1 : i;
 	}
-	return true;
 }
 
 static enum s2_err model_convert(const struct ask *ask)
@@ -244,13 +263,21 @@ static enum s2_err model_convert(const struct ask *ask)
 	if (err != S2_OK) {
 		return err;
 	}
+	stopped = false;
+	memset(marked, 0, sizeof(marked));
 	tally.requested += ask->end - ask->start;
 	for (unsigned i = ask->start; i < ask->end; i = end) {
 		unsigned start;
 
 		grain_of(ask->request, i, &start, &end);
-		if (!model_grain(ask, start, end)) {
-			return S2_ERR_BACKEND;
+		model_grain(ask, start, end);
+	}
+	if (stopped) {
+		return S2_ERR_BACKEND;
+	}
+	for (unsigned i = 0; i < flat.count; i++) {
+		if (marked[i] != NO_MARK) {
+			flat.page[i].widened = marked[i] == RELEASE;
 		}
 	}
 	tally.requests++;
@@ -403,7 +430,12 @@ static void compare(unsigned number, enum s2_err got, enum s2_err want,
 static bool one_request(unsigned number)
 {
 	struct s2_request request = pick_request();
-	struct s2_convert_count count = tally;
+	struct s2_engine engine = {.track = &track,
+				   .runs = runs,
+				   .run_count = run_count,
+				   .backend = &backend,
+				   .count = tally};
+	struct s2_job job = {.phase = S2_JOB_IDLE};
 	unsigned start = (unsigned)(request.range.start.val / S2_PAGE_SIZE - flat.first);
 	struct ask ask = {
 		.request = &request,
@@ -420,14 +452,17 @@ static bool one_request(unsigned number)
 	stop_at = flat_below(3) == 0 ? flat_below(4) : UINT32_MAX;
 	stop_pages = flat_below(3) == 0 ? flat_below(600) : flat_below(9);
 	test_env_fail(&env, flat_below(3) == 0 ? 1 + flat_below(4) : 0);
-	got = s2_convert(&track, runs, run_count, &request, &backend, &count);
+	got = s2_convert(&engine, &request, &job);
+	if (got == S2_ERR_BACKEND) {
+		ck_assert_int_eq(s2_convert_stop(&engine, &job), S2_OK);
+	}
 	if (got == S2_ERR_NOMEM && env.fail_from != 0 && want == S2_OK) {
 		want = S2_ERR_NOMEM;
 	} else {
 		want = model_convert(&ask);
 	}
 	test_env_fail(&env, 0);
-	compare(number, got, want, &count);
+	compare(number, got, want, &engine.count);
 	return want == S2_OK;
 }
 

@@ -33,8 +33,8 @@
  * is not in transition, is out of the host's reach.
  *
  * Context: one thread at a time for an engine and all its jobs; readers of the tracker as track.h
- * says. The embedder brings the lock. Several jobs may be under way; their pages are apart, because
- * a page in transition is S2_ERR_BUSY for all others.
+ * says. The embedder brings the lock. Several jobs may be under way; what they touch (the ranges that
+ * were asked for, and with S2_WIDEN the whole grains) does not overlap.
  */
 #ifndef STAGE2_CONVERT_H
 #define STAGE2_CONVERT_H
@@ -73,11 +73,11 @@ struct s2_request {
 
 /* What a back end says of a call. Whatever it says, done bytes from the start are converted. */
 enum s2_reply {
-	S2_REPLY_OK = 0,      /* went well as far as it went: the rest at once, if there is any */
-	S2_REPLY_AGAIN = 1,   /* nothing is wrong; call again, later or at once */
-	S2_REPLY_BUSY = 2,    /* somebody holds the page behind done: a pin, I/O; call again */
-	S2_REPLY_FAILED = 3,  /* the page behind done cannot be converted, and is as it was */
-	S2_REPLY_POISON = 4,  /* the page behind done has a hardware error */
+	S2_REPLY_OK = 0,     /* went well as far as it went: the rest at once, if there is any */
+	S2_REPLY_AGAIN = 1,  /* nothing is wrong; call again, later or at once */
+	S2_REPLY_BUSY = 2,   /* somebody holds the page behind done: a pin, I/O; call again */
+	S2_REPLY_FAILED = 3, /* the page behind done cannot be converted, and is as it was */
+	S2_REPLY_POISON = 4, /* the page behind done has a hardware error */
 	S2_REPLY_COUNT
 };
 
@@ -106,8 +106,9 @@ struct s2_backend {
  *
  *	requested == satisfied + (converted - widened) + refused + kept
  *
- * One that is stopped before its end counts in requested as a whole, in the others as far as it got,
- * and not in requests. One that is rolled back counts in calls only.
+ * One that is stopped before its end counts as a whole in requested, satisfied, refused and kept, in
+ * converted and widened as far as it got, and not in requests. One that is rolled back counts in calls
+ * only.
  */
 struct s2_convert_count {
 	uint64_t requests;	     /* requests carried out */
@@ -133,8 +134,9 @@ struct s2_engine {
 	struct s2_view *guest;		  /* what the guest can reach; or NULL */
 	struct s2_view *host;		  /* what the host can reach; or NULL */
 	struct s2_pins *pins;		  /* pages that must stay shared; or NULL */
-	/* -- */
-	struct s2_convert_count count; /* zero at first */
+	/* -- all zero at first */
+	struct s2_convert_count count;
+	struct s2_job *jobs; /* under way */
 };
 
 enum s2_job_phase {
@@ -143,18 +145,23 @@ enum s2_job_phase {
 	S2_JOB_PARTIAL = 2, /* under way; some pages are confirmed */
 };
 
-/* A request on its way. The embedder provides the memory; zero is S2_JOB_IDLE. Read-only. */
+/*
+ * A request on its way. The embedder provides the memory, which must stay where it is while the job is
+ * under way; zero is S2_JOB_IDLE. Read-only.
+ */
 struct s2_job {
 	enum s2_job_phase phase;
 	struct s2_request request;
-	s2_gpa_t at;		/* the first page that is not confirmed, while under way */
-	enum s2_reply reply;	/* why it waits there: what the back end said last */
+	s2_gpa_t at;		       /* the first page that is not confirmed, while under way */
+	enum s2_reply reply;	       /* why it waits there: what the back end said last */
 	struct s2_convert_count count; /* of this request, so far */
 	/* The library's own. */
-	struct s2_range scope; /* all grains that the request touches */
+	struct s2_range scope; /* no other job may touch it */
+	uint64_t reached;      /* page number: where resume goes on */
 	uint64_t granted;      /* page number: up to here the views have what they are to get */
-	void *map[11];	       /* of the tracker, in hand */
-	unsigned map_count;
+	bool narrowed;	       /* the views show no more than they may of what is in transition */
+	struct s2_pool pool;
+	struct s2_job *next;
 };
 
 /*
@@ -175,7 +182,8 @@ S2_NODISCARD enum s2_err s2_convert(struct s2_engine *e, const struct s2_request
  * tracker; S2_ERR_INVAL for an unknown move, policy or grain, a run in the request that s2_run_check()
  * rejects, or with a view a page that no run has; S2_ERR_EXPOSE (above); S2_ERR_BUSY, S2_ERR_POISON
  * or S2_ERR_STATE if a page that is asked for can neither make the move nor has made it; S2_ERR_BUSY
- * also if, to widen, a grain has a page in transition; S2_ERR_HELD if a page that is to be taken
+ * also if another job touches the same pages, or if a grain to be widened has a page in transition;
+ * S2_ERR_HELD if a page that is to be taken
  * from the host is pinned; S2_ERR_NOMEM.
  */
 S2_NODISCARD enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_request *request,
@@ -186,20 +194,24 @@ S2_NODISCARD enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_r
  * S2_ERR_AGAIN (again or partial), S2_ERR_HELD (busy), S2_ERR_BACKEND (failed: job->at names the
  * page), S2_ERR_POISON (the page at job->at is POISONED now, both views have lost it, and resuming
  * goes on behind it). Resuming after any of them is legal. An idle job is S2_OK.
- * Fails with S2_ERR_NOMEM only in handling poison; then the page is still in transition.
+ * Fails also with S2_ERR_NOMEM: there was no table for what a view is to get, or no memory to note the
+ * poison. The job waits as after S2_ERR_AGAIN; views have less than they are to have, never more.
  */
 S2_NODISCARD enum s2_err s2_convert_resume(struct s2_engine *e, struct s2_job *job);
 
 /*
  * Rolls back: pages, views and counts are as before the start, and the job is idle. One thing is lost:
  * pages that had been widened, and whose import is undone, may have lost that mark.
- * Fails with S2_ERR_STATE if a page is confirmed; then nothing changes. An idle job is S2_OK.
+ * Fails with S2_ERR_STATE if a page is confirmed, or the move is a reclaim, which goes forward only;
+ * then nothing changes. S2_ERR_NOMEM: there was no table to give a view back what it had: once more.
+ * An idle job is S2_OK.
  */
 S2_NODISCARD enum s2_err s2_convert_back(struct s2_engine *e, struct s2_job *job);
 
 /*
  * Gives up: what is confirmed stays converted, all other pages are as before the start. A reclaim goes
- * forward only: S2_ERR_STATE, and nothing changes, if a page of it is still to do.
+ * forward only: S2_ERR_STATE, and nothing changes, if a page of it is still to do. S2_ERR_NOMEM as for
+ * s2_convert_back().
  */
 S2_NODISCARD enum s2_err s2_convert_stop(struct s2_engine *e, struct s2_job *job);
 

@@ -36,6 +36,11 @@ enum s2_err {
 	S2_ERR_MIXED = 14,   /* not one leaf: holes, or unlike pages, or not contiguous */
 	S2_ERR_ABSENT = 15,  /* nothing is mapped there, or not with the right that is needed */
 
+	/* A transition that has begun and waits: nothing is lost, the same call goes on. */
+	S2_ERR_AGAIN = 16, /* the back end wants to be called again */
+	S2_ERR_HELD =
+		17, /* somebody holds a page: it is pinned, or in use; once let go, try again */
+
 	S2_ERR_COUNT
 };
 

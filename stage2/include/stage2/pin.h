@@ -2,9 +2,8 @@
 /*
  * Pins: the host needs these shared pages to stay shared, because a device or a thread of its own is
  * using them. A pinned page can be neither unshared nor reclaimed: the engine answers S2_ERR_HELD,
- * and the guest has to wait, as s390 does (a guest's "remove shared access" of a pinned page is an
- * intercept; Linux, arch/s390/kvm/intercept.c) and pKVM (-EBUSY). A hardware error ends it all the
- * same: poison does not ask.
+ * and the guest has to wait until the host has let go. A hardware error ends it all the same: poison
+ * does not ask.
  *
  * Pins count: a page is pinned until each pin was undone.
  *

@@ -89,6 +89,14 @@ struct s2_chunk {
 	uintptr_t word;
 };
 
+/* The library's own: maps in hand, so that what was begun can be finished without memory. */
+#define S2_POOL_MAX 11u
+
+struct s2_pool {
+	struct s2_track_map *map[S2_POOL_MAX];
+	unsigned count;
+};
+
 /* Public size, private contents: read them through the calls below. */
 struct s2_track {
 	struct s2_env env;

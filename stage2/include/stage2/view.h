@@ -46,7 +46,8 @@ struct s2_view {
 	enum s2_rejoin rejoin;
 	/* -- */
 	struct s2_gather gather;
-	struct s2_range broken; /* where leaves may be smaller than they could be; len 0: nowhere */
+	struct s2_range
+		broken; /* gpa: where leaves may be smaller than they could; len 0: nowhere */
 };
 
 /*
@@ -60,11 +61,12 @@ void s2_view_fini(struct s2_view *v);
 
 /*
  * Makes large leaves again where v->broken says that there may be some to make, within the runs (a
- * leaf never covers two folios), and unlinks empty tables. budget as in map.h, or NULL. Syncs.
- * Cannot fail for want of memory. Returns whether all is done; false only if the budget ran out.
+ * leaf never covers two folios), and unlinks empty tables. Looks at max_len bytes of it at most, a
+ * multiple of the page (0: all), and at the rest of the leaves that they are in. Syncs. Needs no memory.
+ * Returns whether all is done.
  */
 bool s2_view_rejoin(struct s2_view *v, const struct s2_run *runs, size_t run_count,
-		    struct s2_budget *budget);
+		    uint64_t max_len);
 
 #ifdef __cplusplus
 }

@@ -8,23 +8,23 @@
 
 #include "bench.h"
 
-#define TABLE_COUNT 4
 #define MEMORY_MIN (UINT64_C(4) << 20)
 #define MEMORY_MAX (UINT64_C(8) << 30)
 
 static const struct {
 	const struct row *row;
 	const size_t *count;
-} tables[TABLE_COUNT] = {
+} tables[] = {
 	{map_rows, &map_row_count},
 	{change_rows, &change_row_count},
 	{thread_rows, &thread_row_count},
 	{track_rows, &track_row_count},
+	{convert_rows, &convert_row_count},
 };
 
 const struct row *row_at(size_t index)
 {
-	for (size_t i = 0; i < TABLE_COUNT; i++) {
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (index < *tables[i].count) {
 			return &tables[i].row[index];
 		}

@@ -69,6 +69,7 @@ struct s2_plan {
 	const struct s2_move_codes *codes;
 	struct s2_pages asked;
 	struct s2_pages scope;
+	bool all_move; /* every page that is asked for can make the move */
 	/* where the walk is */
 	struct s2_pages left; /* of the current grain */
 	uint64_t next;	      /* page number: where the next grain begins */

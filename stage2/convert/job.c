@@ -24,12 +24,14 @@ static struct s2_pages next_moving(const struct s2_engine *e, const struct s2_jo
 	return s2_next_with(e->track, left, codes_of(job)->moving);
 }
 
-/* All pages before this one are confirmed, or not in the job. */
-static void reach(const struct s2_engine *e, struct s2_job *job, uint64_t page)
+/* The job waits, or has just begun: says where. */
+static void wait_at(const struct s2_engine *e, struct s2_job *job)
 {
-	job->reached = next_moving(e, job, page).start;
-	if (job->reached < scope_of(job).end) {
-		job->at = s2_gpa(job->reached << S2_PAGE_LG2);
+	struct s2_pages left = next_moving(e, job, job->reached);
+
+	job->reached = left.start;
+	if (!s2_pages_are_none(left)) {
+		job->at = s2_gpa(left.start << S2_PAGE_LG2);
 	}
 }
 
@@ -78,12 +80,13 @@ static bool marks_at_end(const struct s2_plan *p)
 {
 	unsigned codes = 0;
 
-	if (p->codes->out) {
+	if (p->codes->out && !p->all_move) {
 		codes = p->codes->to & ~S2_CODE_BIT(p->codes->end); /* to be claimed */
 	} else if (p->codes->back && p->request->policy == S2_WIDEN) {
 		codes = p->codes->from; /* to be kept */
 	}
-	return s2_track_skip(p->e->track, p->asked, S2_CODE_ALL & ~codes) != p->asked.end;
+	return codes != 0 &&
+	       s2_track_skip(p->e->track, p->asked, S2_CODE_ALL & ~codes) != p->asked.end;
 }
 
 /* Enough maps for all that can happen, a back end that stops at any page included. */
@@ -205,7 +208,8 @@ enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_request *reque
 	}
 	sync_views(e);
 	job->count = plan.count;
-	reach(e, job, plan.scope.start);
+	job->reached = plan.scope.start;
+	wait_at(e, job);
 	job->narrowed = err == S2_OK;
 	if (!job->narrowed && s2_convert_back(e, job) != S2_OK) {
 		return S2_ERR_AGAIN;
@@ -319,7 +323,7 @@ static void finish(struct s2_engine *e, struct s2_job *job)
 	struct s2_pages asked = s2_range_pages(job->request.range);
 	struct s2_convert_count *count = &job->count;
 
-	if (codes_of(job)->out) {
+	if (codes_of(job)->out && count->satisfied != 0) {
 		s2_track_commit(e->track, asked, &s2_claim_step, &job->pool);
 	}
 	if (codes_of(job)->back && job->request.policy == S2_WIDEN && count->kept != 0) {
@@ -367,24 +371,32 @@ static struct s2_answer call_backend(struct s2_engine *e, struct s2_job *job, st
 	return answer;
 }
 
-/* What one call of the back end may be about: of a stretch, what lies in one grain and is not too long. */
-static struct s2_pages cut_unit(const struct s2_engine *e, const struct s2_job *job,
-				struct s2_pages stretch)
+/*
+ * What the next call of the back end is about: the first stretch that is still to do, as far as it lies in
+ * one grain and is not too long. None if all is done.
+ */
+static struct s2_pages next_unit(const struct s2_engine *e, const struct s2_job *job)
 {
-	uint64_t grain_end = s2_grain_at(e, &job->request, stretch.start).all.end;
-	uint64_t most = e->backend->max_len >> S2_PAGE_LG2;
+	const struct s2_track *t = e->track;
+	unsigned moving = codes_of(job)->moving;
+	struct s2_pages unit = s2_pages(job->reached, scope_of(job).end);
 
-	if (stretch.end > grain_end) {
-		stretch.end = grain_end;
+	unit.start = s2_track_skip(t, unit, S2_CODE_ALL & ~moving);
+	if (e->backend != NULL && !s2_pages_are_none(unit)) {
+		uint64_t grain_end = s2_grain_at(e, &job->request, unit.start).all.end;
+		uint64_t most = e->backend->max_len >> S2_PAGE_LG2;
+
+		unit.end = unit.end < grain_end ? unit.end : grain_end;
+		if (most != 0 && unit.end - unit.start > most) {
+			unit.end = unit.start + most;
+		}
 	}
-	if (most != 0 && stretch.end - stretch.start > most) {
-		stretch.end = stretch.start + most;
-	}
-	return stretch;
+	unit.end = s2_track_skip(t, unit, moving);
+	return unit;
 }
 
-/* Carries out the next unit. S2_OK if the job can go on, and *left says whether there is more. */
-static enum s2_err next_unit(struct s2_engine *e, struct s2_job *job, bool *left)
+/* Carries out the next unit; none: all is done. */
+static enum s2_err convert_unit(struct s2_engine *e, struct s2_job *job, struct s2_pages unit)
 {
 	static const enum s2_err err[S2_REPLY_COUNT] = {
 		[S2_REPLY_OK] = S2_OK,
@@ -393,21 +405,14 @@ static enum s2_err next_unit(struct s2_engine *e, struct s2_job *job, bool *left
 		[S2_REPLY_FAILED] = S2_ERR_BACKEND,
 		[S2_REPLY_POISON] = S2_ERR_POISON,
 	};
-	struct s2_pages unit = next_moving(e, job, job->reached);
 	struct s2_answer answer = {.reply = S2_REPLY_OK};
 
-	*left = !s2_pages_are_none(unit);
-	if (!*left) {
-		job->reached = unit.end;
-		return S2_OK;
-	}
-	if (e->backend != NULL) {
-		unit = cut_unit(e, job, unit);
+	if (e->backend != NULL && !s2_pages_are_none(unit)) {
 		answer = call_backend(e, job, s2_pages_range(unit));
 		unit.end = unit.start + (answer.done >> S2_PAGE_LG2);
 	}
 	confirm(e, job, unit);
-	reach(e, job, unit.end);
+	job->reached = unit.end;
 	job->reply = answer.reply;
 	return err[answer.reply];
 }
@@ -415,19 +420,17 @@ static enum s2_err next_unit(struct s2_engine *e, struct s2_job *job, bool *left
 /* The page where the back end stopped has an error. */
 static enum s2_err take_poison(struct s2_engine *e, struct s2_job *job)
 {
-	enum s2_err err = s2_convert_poison(e, s2_range(job->at, S2_PAGE_SIZE));
+	struct s2_pages page = s2_pages(job->reached, job->reached + 1);
+	enum s2_err err = s2_convert_poison(e, s2_pages_range(page));
 
-	if (err == S2_OK) {
-		reach(e, job, job->reached + 1);
-	}
 	return err == S2_OK ? S2_ERR_POISON : err;
 }
 
 enum s2_err s2_convert_resume(struct s2_engine *e, struct s2_job *job)
 {
 	enum s2_err err = S2_OK;
+	struct s2_pages unit = s2_pages(0, 1);
 	enum s2_err granted;
-	bool left = true;
 
 	if (job->phase == S2_JOB_IDLE) {
 		return S2_OK;
@@ -438,18 +441,19 @@ enum s2_err s2_convert_resume(struct s2_engine *e, struct s2_job *job)
 	if (err != S2_OK) {
 		return err;
 	}
-	while (err == S2_OK && left) {
-		err = next_unit(e, job, &left);
+	while (err == S2_OK && !s2_pages_are_none(unit)) {
+		unit = next_unit(e, job);
+		err = convert_unit(e, job, unit);
 	}
 	granted = grant_confirmed(e, job);
 	if (err == S2_ERR_POISON) {
 		err = take_poison(e, job);
 	}
-	if (granted != S2_OK) {
-		return err == S2_OK ? granted : err;
-	}
+	err = err == S2_OK ? granted : err;
 	if (err == S2_OK) {
 		finish(e, job);
+	} else {
+		wait_at(e, job);
 	}
 	return err;
 }

@@ -180,12 +180,14 @@ static enum s2_err check_runs(const struct s2_plan *p)
 }
 
 /* Every page that is asked for can make the move or has made it, and no other job is in the way. */
-static enum s2_err check_states(const struct s2_plan *p)
+static enum s2_err check_states(struct s2_plan *p)
 {
 	const struct s2_track *t = p->e->track;
 	unsigned codes = p->codes->from | p->codes->to | p->codes->skip;
-	uint64_t page = s2_track_skip(t, p->asked, codes);
+	uint64_t page = s2_track_skip(t, p->asked, p->codes->from);
 
+	p->all_move = page == p->asked.end;
+	page = s2_track_skip(t, s2_pages(page, p->asked.end), codes);
 	if (page != p->asked.end) {
 		return s2_code_err(s2_track_code(t, page));
 	}
@@ -290,8 +292,17 @@ static void next_grain(struct s2_plan *p)
 	if (p->request->policy != S2_EXACT) {
 		grain = s2_grain_at(p->e, p->request, p->next);
 	}
-	p->left = enter_grain(p, grain);
 	p->next = grain.all.end;
+	p->left = p->request->policy == S2_EXACT && p->all_move ? p->asked : enter_grain(p, grain);
+}
+
+/* The first stretch of what is left of a grain. */
+static struct s2_pages next_in_grain(const struct s2_plan *p)
+{
+	if (p->request->policy == S2_EXACT && p->all_move) {
+		return p->left;
+	}
+	return s2_next_with(p->e->track, p->left, p->codes->from);
 }
 
 bool s2_plan_next(struct s2_plan *p, struct s2_pages *piece, enum s2_state *state)
@@ -299,7 +310,7 @@ bool s2_plan_next(struct s2_plan *p, struct s2_pages *piece, enum s2_state *stat
 	const struct s2_track *t = p->e->track;
 
 	for (;;) {
-		*piece = s2_next_with(t, p->left, p->codes->from);
+		*piece = next_in_grain(p);
 		if (!s2_pages_are_none(*piece)) {
 			break;
 		}
@@ -308,8 +319,11 @@ bool s2_plan_next(struct s2_plan *p, struct s2_pages *piece, enum s2_state *stat
 		}
 		next_grain(p);
 	}
-	*state = s2_code_pages[s2_track_code(t, piece->start)].state;
-	piece->end = s2_track_skip(t, *piece, s2_code_resting(*state));
+	*state = p->codes->start;
+	if (*state == S2_STATE_COUNT) {
+		*state = s2_code_pages[s2_track_code(t, piece->start)].state;
+		piece->end = s2_track_skip(t, *piece, s2_code_resting(*state));
+	}
 	p->left.start = piece->end;
 	return true;
 }

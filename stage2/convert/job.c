@@ -27,11 +27,11 @@ static struct s2_pages next_moving(const struct s2_engine *e, const struct s2_jo
 /* The job waits, or has just begun: says where. */
 static void wait_at(const struct s2_engine *e, struct s2_job *job)
 {
-	struct s2_pages left = next_moving(e, job, job->reached);
+	struct s2_pages left = s2_pages(job->reached, scope_of(job).end);
 
-	job->reached = left.start;
-	if (!s2_pages_are_none(left)) {
-		job->at = s2_gpa(left.start << S2_PAGE_LG2);
+	job->reached = s2_track_skip(e->track, left, S2_CODE_ALL & ~codes_of(job)->moving);
+	if (job->reached < left.end) {
+		job->at = s2_gpa(job->reached << S2_PAGE_LG2);
 	}
 }
 
@@ -182,8 +182,7 @@ static void enter_job(struct s2_engine *e, struct s2_job *job, const struct s2_p
 	e->jobs = job;
 }
 
-enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_request *request,
-			     struct s2_job *job)
+static enum s2_err start(struct s2_engine *e, const struct s2_request *request, struct s2_job *job)
 {
 	struct s2_plan plan;
 	struct s2_pages piece;
@@ -209,10 +208,21 @@ enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_request *reque
 	sync_views(e);
 	job->count = plan.count;
 	job->reached = plan.scope.start;
-	wait_at(e, job);
 	job->narrowed = err == S2_OK;
 	if (!job->narrowed && s2_convert_back(e, job) != S2_OK) {
+		wait_at(e, job);
 		return S2_ERR_AGAIN;
+	}
+	return err;
+}
+
+enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_request *request,
+			     struct s2_job *job)
+{
+	enum s2_err err = start(e, request, job);
+
+	if (err == S2_OK) {
+		wait_at(e, job);
 	}
 	return err;
 }
@@ -460,7 +470,7 @@ enum s2_err s2_convert_resume(struct s2_engine *e, struct s2_job *job)
 
 enum s2_err s2_convert(struct s2_engine *e, const struct s2_request *request, struct s2_job *job)
 {
-	enum s2_err err = s2_convert_start(e, request, job);
+	enum s2_err err = start(e, request, job);
 
 	return err == S2_OK ? s2_convert_resume(e, job) : err;
 }

@@ -22,30 +22,6 @@ void s2_events_add(struct s2_space *s, struct s2_events *events);
 void s2_lock(const struct s2_space *s, struct s2_range range);
 void s2_unlock(const struct s2_space *s, struct s2_range range);
 
-/*
- * What is stored for a page: four bits. The first five are the states themselves; each code says
- * all by itself what done and undo lead to. All codes from S2_CODE_DONATING on are in transition.
- */
-enum s2_code {
-	S2_CODE_NONE = S2_NONE,
-	S2_CODE_SECURE = S2_SECURE,
-	S2_CODE_SHARED = S2_SHARED,
-	S2_CODE_EXPORTED = S2_EXPORTED,
-	S2_CODE_POISONED = S2_POISONED,
-	S2_CODE_SHARED_WIDENED,
-	S2_CODE_EXPORTED_WIDENED,
-	S2_CODE_DONATING,
-	S2_CODE_SHARING,
-	S2_CODE_SHARING_WIDENED,
-	S2_CODE_UNSHARING,
-	S2_CODE_UNSHARING_WIDENED,
-	S2_CODE_EXPORTING,
-	S2_CODE_EXPORTING_WIDENED,
-	S2_CODE_IMPORTING,
-	S2_CODE_RECLAIMING,
-	S2_CODE_COUNT
-};
-
 static inline bool s2_code_moving(unsigned code)
 {
 	return code >= S2_CODE_DONATING;
@@ -63,32 +39,6 @@ unsigned s2_code_alike(unsigned code);
 
 /* The codes of pages that answer as this state and are not in transition. */
 unsigned s2_code_resting(enum s2_state state);
-
-/* A change of state: for each code the next code, or S2_STEP_ERR plus an enum s2_err. */
-#define S2_STEP_ERR 16
-
-struct s2_step {
-	uint8_t to[S2_CODE_COUNT];
-};
-
-/*
- * The beginning of a move, and all of it, begin and done as one step; by move and by whether it is
- * widened. An unknown move, or a widened one that may not be, is S2_ERR_INVAL for every page.
- */
-extern const struct s2_step s2_begin_steps[S2_MOVE_COUNT + 1][2];
-extern const struct s2_step s2_move_steps[S2_MOVE_COUNT + 1][2];
-
-extern const struct s2_step s2_done_step;
-extern const struct s2_step s2_undo_step;
-extern const struct s2_step s2_claim_step;
-extern const struct s2_step s2_release_step;
-extern const struct s2_step s2_poison_step;
-
-static inline const struct s2_step *s2_move_step(const struct s2_step (*steps)[2],
-						 enum s2_move move, bool widened)
-{
-	return &steps[(unsigned)move < S2_MOVE_COUNT ? move : S2_MOVE_COUNT][widened];
-}
 
 /* A range in page numbers, half-open: 52 bits, so that the end of all addresses has a number. */
 struct s2_pages {
@@ -120,57 +70,10 @@ static inline struct s2_pages s2_pages_overlap(struct s2_pages a, struct s2_page
 	return s2_pages(a.start > b.start ? a.start : b.start, a.end < b.end ? a.end : b.end);
 }
 
-/* 2 MiB of guest-physical address space, aligned to it; at the edges of a tracker a part of it. */
-#define S2_CHUNK_LG2 21
-#define S2_CHUNK_PAGES 512u
-
-/*
- * The codes of a chunk's pages, sixteen in a word, the first in its lowest bits; nothing else, so that
- * a mixed chunk costs no more than its codes. Pages that the tracker does not have are kept like the
- * nearest one that it has.
- */
-#define S2_WORD_PAGES 16u
-#define S2_MAP_WORDS (S2_CHUNK_PAGES / S2_WORD_PAGES)
-
-struct s2_track_map {
-	uint64_t word[S2_MAP_WORDS];
-};
-
-/* 1 GiB, aligned; at the edges of a tracker a part of it. What is known of all its pages at once. */
-#define S2_REGION_LG2 30
-#define S2_REGION_PAGES (UINT64_C(1) << (S2_REGION_LG2 - S2_PAGE_LG2))
-
-struct s2_track_region {
-	uint32_t count[S2_CODE_COUNT]; /* pages, by code */
-	uint32_t map_count;	       /* mixed chunks */
-};
-
 /* What is stored in a word of pages that all have this code. */
 static inline uint64_t s2_code_word(unsigned code)
 {
 	return code * UINT64_C(0x1111111111111111);
-}
-
-static inline bool s2_word_is_alike(uint64_t word)
-{
-	return word == (word << 4 | word >> 60);
-}
-
-static inline unsigned s2_word_shift(uint64_t page)
-{
-	return (unsigned)(page * 4) % 64;
-}
-
-static inline uint64_t *s2_track_map_word(struct s2_track_map *map, uint64_t page)
-{
-	return &map->word[page / S2_WORD_PAGES % S2_MAP_WORDS];
-}
-
-static inline unsigned s2_track_map_get(const struct s2_track_map *map, uint64_t page)
-{
-	uint64_t word = map->word[page / S2_WORD_PAGES % S2_MAP_WORDS];
-
-	return (unsigned)(word >> s2_word_shift(page)) & 0xfu;
 }
 
 /* Gives the pages from start to before end a code. */
@@ -186,56 +89,8 @@ void s2_track_map_count(const struct s2_track_map *map, unsigned start, unsigned
 /* Have all pages the code of this one? */
 bool s2_track_map_is_uniform(const struct s2_track_map *map, unsigned page);
 
-static inline bool s2_chunk_is_uniform(const struct s2_chunk *chunk)
-{
-	return chunk->word < S2_CODE_COUNT;
-}
-
-/* Of a uniform chunk. */
-static inline unsigned s2_chunk_code(const struct s2_chunk *chunk)
-{
-	return (unsigned)chunk->word;
-}
-
-/* Of a mixed chunk. */
-static inline struct s2_track_map *s2_chunk_map(const struct s2_chunk *chunk)
-{
-	return (struct s2_track_map *)chunk->word;
-}
-
-/* The chunk and the region of a page that the tracker has. */
-static inline struct s2_chunk *s2_track_chunk(const struct s2_track *t, uint64_t page)
-{
-	return &t->chunk[(page - t->chunk_base) / S2_CHUNK_PAGES];
-}
-
-static inline struct s2_track_region *s2_track_region(const struct s2_track *t, uint64_t page)
-{
-	return &t->region[(page - t->region_base) / S2_REGION_PAGES];
-}
-
 /* What the tracker has of the chunk or the region that holds a page; size in pages. */
 struct s2_pages s2_track_block(const struct s2_track *t, uint64_t page, uint64_t size);
-
-static inline unsigned s2_track_code(const struct s2_track *t, uint64_t page)
-{
-	const struct s2_chunk *chunk = s2_track_chunk(t, page);
-
-	if (s2_chunk_is_uniform(chunk)) {
-		return s2_chunk_code(chunk);
-	}
-	return s2_track_map_get(s2_chunk_map(chunk), page);
-}
-
-/* Pages of a region change their code. */
-static inline void s2_track_recount(struct s2_track *t, struct s2_track_region *region,
-				    unsigned from, unsigned to, uint32_t page_count)
-{
-	t->count[from] -= page_count;
-	t->count[to] += page_count;
-	region->count[from] -= page_count;
-	region->count[to] += page_count;
-}
 
 /*
  * Maps in hand (struct s2_pool), so that a commit cannot fail. A map is needed where a boundary
@@ -275,13 +130,6 @@ uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned
 
 /* Adds the number of pages of each code to count. */
 void s2_track_count(const struct s2_track *t, struct s2_pages pages, uint64_t count[S2_CODE_COUNT]);
-
-/* Makes the step for one page of a uniform chunk. There must be more pages in the chunk. */
-S2_NODISCARD enum s2_err s2_track_mix(struct s2_track *t, uint64_t page,
-				      const struct s2_step *step);
-
-/* Gives the map of the page's chunk back, if all pages of the chunk are alike and at rest. S2_OK. */
-enum s2_err s2_track_unmix(struct s2_track *t, uint64_t page);
 
 /* Verifies a region, adds its pages to count and its maps to *map_count. */
 bool s2_region_check(const struct s2_track *t, struct s2_pages region,

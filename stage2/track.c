@@ -89,12 +89,9 @@ enum s2_err s2_track_covers(const struct s2_track *t, struct s2_range range)
 	return err != S2_OK ? err : S2_ERR_RANGE;
 }
 
-/*
- * All that can go wrong does so before the commit. Out of line, or else change_page() pays for the
- * registers that are needed here: a fifth of its time.
- */
-__attribute__((noinline)) static enum s2_err change_range(struct s2_track *t, struct s2_range range,
-							  const struct s2_step *step)
+/* All that can go wrong does so before the commit. */
+enum s2_err s2_track_step_range(struct s2_track *t, struct s2_range range,
+				const struct s2_step *step)
 {
 	enum s2_err err = s2_track_covers(t, range);
 	struct s2_pool pool;
@@ -114,85 +111,6 @@ __attribute__((noinline)) static enum s2_err change_range(struct s2_track *t, st
 	s2_track_commit(t, s2_range_pages(range), step, &pool);
 	s2_pool_drain(&pool, &t->env);
 	return S2_OK;
-}
-
-/* One page, and neither the tracker's first nor its last: those are followed by what is not there. */
-static bool is_inner_page(const struct s2_track *t, struct s2_range range)
-{
-	uint64_t offset = range.start.val - t->range.start.val;
-
-	return range.len == S2_PAGE_SIZE && is_aligned(range.start.val, S2_PAGE_SIZE) &&
-	       offset != 0 && offset < t->range.len - S2_PAGE_SIZE;
-}
-
-/* The same as change_range() for an inner page, which is most of what guests ask for. */
-static enum s2_err change_page(struct s2_track *t, uint64_t page, const struct s2_step *step)
-{
-	const struct s2_chunk *chunk = s2_track_chunk(t, page);
-	uint64_t *word;
-	uint64_t changed;
-	unsigned from;
-	unsigned to;
-
-	if (s2_chunk_is_uniform(chunk)) {
-		return s2_track_mix(t, page, step);
-	}
-	word = s2_track_map_word(s2_chunk_map(chunk), page);
-	from = (unsigned)(*word >> s2_word_shift(page)) & 0xfu;
-	to = step->to[from];
-	if (to >= S2_STEP_ERR) {
-		return (enum s2_err)(to - S2_STEP_ERR);
-	}
-	changed = *word ^ ((uint64_t)(from ^ to) << s2_word_shift(page));
-	*word = changed;
-	s2_track_recount(t, s2_track_region(t, page), from, to, 1);
-	/* All sixteen are alike: so may be all of the chunk. */
-	return s2_word_is_alike(changed) ? s2_track_unmix(t, page) : S2_OK;
-}
-
-static enum s2_err change(struct s2_track *t, struct s2_range range, const struct s2_step *step)
-{
-	if (is_inner_page(t, range)) {
-		return change_page(t, range.start.val >> S2_PAGE_LG2, step);
-	}
-	return change_range(t, range, step);
-}
-
-enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range, enum s2_move move,
-			   bool widened)
-{
-	return change(t, range, s2_move_step(s2_begin_steps, move, widened));
-}
-
-enum s2_err s2_track_move(struct s2_track *t, struct s2_range range, enum s2_move move,
-			  bool widened)
-{
-	return change(t, range, s2_move_step(s2_move_steps, move, widened));
-}
-
-enum s2_err s2_track_done(struct s2_track *t, struct s2_range range)
-{
-	return change(t, range, &s2_done_step);
-}
-
-enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range)
-{
-	return change(t, range, &s2_undo_step);
-}
-
-enum s2_err s2_track_claim(struct s2_track *t, struct s2_range range)
-{
-	return change(t, range, &s2_claim_step);
-}
-
-enum s2_err s2_track_release(struct s2_track *t, struct s2_range range)
-{
-	return change(t, range, &s2_release_step);
-}
-
-enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range)
-{
-	return change(t, range, &s2_poison_step);
 }
 
 static bool holds(struct s2_range range, s2_gpa_t gpa)

@@ -134,8 +134,8 @@ void s2_track_fini(struct s2_track *t);
  * S2_ERR_INVAL for an unknown move or a widened one that cannot be; S2_ERR_BUSY, S2_ERR_POISON,
  * S2_ERR_STATE for the first page, in order of address, that does not allow the move; S2_ERR_NOMEM.
  */
-S2_NODISCARD enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range,
-					enum s2_move move, bool widened);
+S2_NODISCARD static inline enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range,
+						      enum s2_move move, bool widened);
 
 /*
  * The back end has converted the pages of the range: they take their new state. The pages may
@@ -144,7 +144,7 @@ S2_NODISCARD enum s2_err s2_track_begin(struct s2_track *t, struct s2_range rang
  * not in transition; S2_ERR_NOMEM only if the range is a part of what was begun (finishing a whole
  * move, or a whole chunk, never needs memory).
  */
-S2_NODISCARD enum s2_err s2_track_done(struct s2_track *t, struct s2_range range);
+S2_NODISCARD static inline enum s2_err s2_track_done(struct s2_track *t, struct s2_range range);
 
 /*
  * The back end has not converted the pages of the range: they take back the state they had. An
@@ -152,56 +152,37 @@ S2_NODISCARD enum s2_err s2_track_done(struct s2_track *t, struct s2_range range
  * Fails as s2_track_done(), and with S2_ERR_STATE for pages being reclaimed: a reclaim goes forward
  * only.
  */
-S2_NODISCARD enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range);
+S2_NODISCARD static inline enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range);
 
 /* s2_track_begin() and s2_track_done() in one, for moves without a back end. Fails as they do. */
-S2_NODISCARD enum s2_err s2_track_move(struct s2_track *t, struct s2_range range, enum s2_move move,
-				       bool widened);
+S2_NODISCARD static inline enum s2_err s2_track_move(struct s2_track *t, struct s2_range range,
+						     enum s2_move move, bool widened);
 
 /*
  * Somebody asks for pages that are shared or exported already: clears their widened mark.
  * Fails, and changes nothing: the range errors; S2_ERR_STATE for the first page that is neither;
  * S2_ERR_BUSY; S2_ERR_NOMEM.
  */
-S2_NODISCARD enum s2_err s2_track_claim(struct s2_track *t, struct s2_range range);
+S2_NODISCARD static inline enum s2_err s2_track_claim(struct s2_track *t, struct s2_range range);
 
 /*
  * Nobody asks for these pages any longer, but they stay shared or exported with their grain: sets
  * their widened mark. Fails as s2_track_claim().
  */
-S2_NODISCARD enum s2_err s2_track_release(struct s2_track *t, struct s2_range range);
+S2_NODISCARD static inline enum s2_err s2_track_release(struct s2_track *t, struct s2_range range);
 
 /*
  * A hardware error was reported for these pages: POISONED, from any state, moving or not.
  * Fails, and changes nothing: the range errors; S2_ERR_NOMEM.
  */
-S2_NODISCARD enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range);
-
-/* What the library's internal codes, four bits a page, say to the outside. */
-extern const struct s2_page s2_code_pages[16];
+S2_NODISCARD static inline enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range);
 
 /*
  * What the tracker says of the page that holds the byte gpa. Fails with S2_ERR_RANGE. O(1), and inline:
  * a chunk is one code, or the address of a map of its 512 pages, sixteen in a word.
  */
 S2_NODISCARD static inline enum s2_err s2_track_get(const struct s2_track *t, s2_gpa_t gpa,
-						    struct s2_page *out)
-{
-	uint64_t page = gpa.val >> S2_PAGE_LG2;
-	uintptr_t code;
-
-	if (gpa.val - t->range.start.val >= t->range.len) {
-		return S2_ERR_RANGE;
-	}
-	code = t->chunk[(page - t->chunk_base) >> 9].word;
-	if (code >= 16) {
-		const uint64_t *map = (const uint64_t *)code;
-
-		code = (map[(page >> 4) & 31] >> ((page & 15) * 4)) & 15;
-	}
-	*out = s2_code_pages[code];
-	return S2_OK;
-}
+						    struct s2_page *out);
 
 /*
  * The maximal span of like pages that starts with the page that holds gpa (what lies before gpa is
@@ -227,38 +208,6 @@ S2_NODISCARD static inline enum s2_err s2_track_uniform(const struct s2_track *t
 							uint8_t lg2, bool *uniform,
 							struct s2_page *page);
 
-/* For s2_track_uniform(). */
-S2_NODISCARD enum s2_err s2_track_uniform_slowly(const struct s2_track *t, s2_gpa_t gpa,
-						 uint8_t lg2, bool *uniform, struct s2_page *page);
-
-/*
- * Inline: of a chunk with a map the first code is enough, because a chunk that is uniform and at rest
- * has none. Where that page is in transition the others have to be looked at. Written so that no
- * branch depends on which of the two a chunk has: that is anybody's guess.
- */
-static inline enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2,
-					   bool *uniform, struct s2_page *page)
-{
-	uint64_t index = ((gpa.val >> S2_PAGE_LG2) - t->chunk_base) >> 9;
-	uintptr_t first;
-	uintptr_t mixed; /* all ones if it has a map, or 0 */
-	uintptr_t code;
-
-	if (lg2 != 21 || (gpa.val & ((UINT64_C(1) << 21) - 1)) != 0 || index >= t->chunk_count) {
-		return s2_track_uniform_slowly(t, gpa, lg2, uniform, page);
-	}
-	first = t->chunk[index].word;
-	mixed = 0 - (uintptr_t)(first >= 16);
-	first = (first & mixed) | ((uintptr_t)&t->chunk[index] & ~mixed);
-	code = ((const struct s2_chunk *)first)->word & 15;
-	if (((uintptr_t)s2_code_pages[code].moving & mixed) != 0) {
-		return s2_track_uniform_slowly(t, gpa, lg2, uniform, page);
-	}
-	*uniform = (bool)(~mixed & 1);
-	*page = s2_code_pages[code & ~mixed];
-	return S2_OK;
-}
-
 /*
  * Counts a range. O(1) a GiB that the range covers and a uniform chunk; the whole tracker is O(1).
  * Fails: the range errors; S2_ERR_RANGE.
@@ -276,4 +225,7 @@ bool s2_track_check(const struct s2_track *t);
 #ifdef __cplusplus
 }
 #endif
+
+#include <stage2/store.h>
+
 #endif

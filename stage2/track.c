@@ -10,19 +10,17 @@ static uint64_t memory_size(uint64_t chunk_count, uint64_t region_count)
 	       region_count * sizeof(struct s2_track_region);
 }
 
-static struct s2_pages region_pages(const struct s2_track *t, uint64_t index)
-{
-	return s2_track_block(t, t->region_base + index * S2_REGION_PAGES, S2_REGION_PAGES);
-}
-
 /* All pages are S2_NONE. */
 static void init_memory(struct s2_track *t)
 {
-	memset(t->chunk, 0, (size_t)memory_size(t->chunk_count, t->region_count));
-	for (uint64_t i = 0; i < t->region_count; i++) {
-		struct s2_pages region = region_pages(t, i);
+	struct s2_pages all = s2_range_pages(t->range);
+	struct s2_pages region;
 
-		t->region[i].count[S2_CODE_NONE] = (uint32_t)(region.end - region.start);
+	memset(t->chunk, 0, (size_t)memory_size(t->chunk_count, t->region_count));
+	for (uint64_t page = all.start; page < all.end; page = region.end) {
+		region = s2_track_block(t, page, S2_REGION_PAGES);
+		s2_track_region(t, page)->count[S2_CODE_NONE] =
+			(uint32_t)(region.end - region.start);
 	}
 	t->count[S2_CODE_NONE] = t->range.len >> S2_PAGE_LG2;
 }
@@ -31,6 +29,8 @@ enum s2_err s2_track_init(struct s2_track *t, const struct s2_env *env, struct s
 {
 	enum s2_err err = s2_range_check(range);
 	struct s2_pages pages;
+	uint64_t chunk_first;
+	uint64_t region_first;
 	uint64_t size;
 
 	if (err != S2_OK) {
@@ -38,16 +38,18 @@ enum s2_err s2_track_init(struct s2_track *t, const struct s2_env *env, struct s
 	}
 	memset(t, 0, sizeof(*t));
 	pages = s2_range_pages(range);
-	t->chunk_base = pages.start & ~(uint64_t)(S2_CHUNK_PAGES - 1);
-	t->region_base = pages.start & ~(S2_REGION_PAGES - 1);
-	t->chunk_count = (pages.end - 1 - t->chunk_base) / S2_CHUNK_PAGES + 1;
-	t->region_count = (pages.end - 1 - t->region_base) / S2_REGION_PAGES + 1;
+	chunk_first = pages.start / S2_CHUNK_PAGES;
+	region_first = pages.start / S2_REGION_PAGES;
+	t->chunk_count = (pages.end - 1) / S2_CHUNK_PAGES - chunk_first + 1;
+	t->region_count = (pages.end - 1) / S2_REGION_PAGES - region_first + 1;
 	size = memory_size(t->chunk_count, t->region_count);
 	t->chunk = size > SIZE_MAX ? NULL : env->alloc(env->cookie, (size_t)size);
 	if (t->chunk == NULL) {
 		return S2_ERR_NOMEM;
 	}
-	t->region = (struct s2_track_region *)(t->chunk + t->chunk_count);
+	t->chunk_zero = (uintptr_t)t->chunk - (uintptr_t)chunk_first * sizeof(*t->chunk);
+	t->region_zero = (uintptr_t)(t->chunk + t->chunk_count) -
+			 (uintptr_t)region_first * sizeof(struct s2_track_region);
 	t->env = *env;
 	t->range = range;
 	init_memory(t);
@@ -210,11 +212,14 @@ enum s2_err s2_track_sum(const struct s2_track *t, struct s2_range range, struct
 
 bool s2_track_check(const struct s2_track *t)
 {
+	struct s2_pages all = s2_range_pages(t->range);
+	struct s2_pages region;
 	uint64_t count[S2_CODE_COUNT] = {0};
 	uint64_t map_count = 0;
 
-	for (uint64_t i = 0; i < t->region_count; i++) {
-		if (!s2_region_check(t, region_pages(t, i), count, &map_count)) {
+	for (uint64_t page = all.start; page < all.end; page = region.end) {
+		region = s2_track_block(t, page, S2_REGION_PAGES);
+		if (!s2_region_check(t, region, count, &map_count)) {
 			return false;
 		}
 	}

@@ -208,7 +208,7 @@ END_TEST
 /* s2_track_check() looks at all counters of a region, and at what a map is for. */
 START_TEST(check_finds_damage_in_regions)
 {
-	uint32_t *counters = (uint32_t *)t.region; /* 16 codes, maps */
+	uint32_t *counters = (uint32_t *)(t.chunk + t.chunk_count); /* 16 codes, maps */
 	void **map = (void **)t.chunk + 1;
 	unsigned char saved[256];
 

@@ -132,12 +132,16 @@ static inline struct s2_track_map *s2_chunk_map(const struct s2_chunk *chunk)
 /* The chunk and the region of a page that the tracker has. */
 static inline struct s2_chunk *s2_track_chunk(const struct s2_track *t, uint64_t page)
 {
-	return &t->chunk[(page - t->chunk_base) / S2_CHUNK_PAGES];
+	uintptr_t offset = (uintptr_t)(page / S2_CHUNK_PAGES) * sizeof(struct s2_chunk);
+
+	return (struct s2_chunk *)(t->chunk_zero + offset);
 }
 
 static inline struct s2_track_region *s2_track_region(const struct s2_track *t, uint64_t page)
 {
-	return &t->region[(page - t->region_base) / S2_REGION_PAGES];
+	uintptr_t offset = (uintptr_t)(page / S2_REGION_PAGES) * sizeof(struct s2_track_region);
+
+	return (struct s2_track_region *)(t->region_zero + offset);
 }
 
 /* Pages of a region change their code. */
@@ -265,7 +269,7 @@ S2_NODISCARD enum s2_err s2_track_uniform_slowly(const struct s2_track *t, s2_gp
 static inline enum s2_err s2_track_uniform(const struct s2_track *t, s2_gpa_t gpa, uint8_t lg2,
 					   bool *uniform, struct s2_page *page)
 {
-	uint64_t index = ((gpa.val >> S2_PAGE_LG2) - t->chunk_base) >> 9;
+	uint64_t index = (gpa.val >> S2_CHUNK_LG2) - (t->range.start.val >> S2_CHUNK_LG2);
 	uintptr_t first;
 	uintptr_t mixed; /* all ones if it has a map, or 0 */
 	uintptr_t code;

@@ -101,14 +101,14 @@ struct s2_pool {
 struct s2_track {
 	struct s2_env env;
 	struct s2_range range;
-	uint64_t chunk_base; /* the page numbers where the first chunk and the first region begin */
-	uint64_t region_base;
 	uint64_t chunk_count;
 	uint64_t region_count;
-	struct s2_chunk *chunk;		/* one a chunk of 2 MiB; see track_chunk.c */
-	struct s2_track_region *region; /* one a region of 1 GiB */
-	uint64_t map_count;		/* mixed chunks: how many maps are allocated */
-	uint64_t count[16];		/* pages, by internal code */
+	struct s2_chunk *chunk; /* one a chunk of 2 MiB, and one a region of 1 GiB behind them */
+	/* Where the chunk and the region of address 0 would be, if the tracker had them. */
+	uintptr_t chunk_zero;
+	uintptr_t region_zero;
+	uint64_t map_count; /* mixed chunks: how many maps are allocated */
+	uint64_t count[16]; /* pages, by internal code */
 };
 
 /*

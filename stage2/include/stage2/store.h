@@ -161,6 +161,9 @@ S2_NODISCARD enum s2_err s2_track_mix(struct s2_track *t, uint64_t page,
 /* Gives the map of the page's chunk back, if all pages of the chunk are alike and at rest. S2_OK. */
 enum s2_err s2_track_unmix(struct s2_track *t, uint64_t page);
 
+/* The step, and that the range is a page, are known where a call is written: not behind a call. */
+#define S2_STEP_INLINE __attribute__((always_inline)) static inline
+
 /*
  * Makes the step for all pages of the range, or for none. s2_track_step() is the same, and inline for
  * one page among others of its chunk: the tracker's first and last page are followed by what is not
@@ -169,8 +172,8 @@ enum s2_err s2_track_unmix(struct s2_track *t, uint64_t page);
 S2_NODISCARD enum s2_err s2_track_step_range(struct s2_track *t, struct s2_range range,
 					     const struct s2_step *step);
 
-__attribute__((always_inline)) static inline enum s2_err
-s2_track_step(struct s2_track *t, struct s2_range range, const struct s2_step *step)
+S2_STEP_INLINE enum s2_err s2_track_step(struct s2_track *t, struct s2_range range,
+					 const struct s2_step *step)
 {
 	uint64_t page = range.start.val >> S2_PAGE_LG2;
 	uint64_t offset = range.start.val - t->range.start.val;
@@ -201,39 +204,39 @@ s2_track_step(struct s2_track *t, struct s2_range range, const struct s2_step *s
 	return s2_word_is_alike(changed) ? s2_track_unmix(t, page) : S2_OK;
 }
 
-static inline enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range,
-					 enum s2_move move, bool widened)
+S2_STEP_INLINE enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range,
+					  enum s2_move move, bool widened)
 {
 	return s2_track_step(t, range, s2_move_step(s2_begin_steps, move, widened));
 }
 
-static inline enum s2_err s2_track_move(struct s2_track *t, struct s2_range range,
-					enum s2_move move, bool widened)
+S2_STEP_INLINE enum s2_err s2_track_move(struct s2_track *t, struct s2_range range,
+					 enum s2_move move, bool widened)
 {
 	return s2_track_step(t, range, s2_move_step(s2_move_steps, move, widened));
 }
 
-static inline enum s2_err s2_track_done(struct s2_track *t, struct s2_range range)
+S2_STEP_INLINE enum s2_err s2_track_done(struct s2_track *t, struct s2_range range)
 {
 	return s2_track_step(t, range, &s2_done_step);
 }
 
-static inline enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range)
+S2_STEP_INLINE enum s2_err s2_track_undo(struct s2_track *t, struct s2_range range)
 {
 	return s2_track_step(t, range, &s2_undo_step);
 }
 
-static inline enum s2_err s2_track_claim(struct s2_track *t, struct s2_range range)
+S2_STEP_INLINE enum s2_err s2_track_claim(struct s2_track *t, struct s2_range range)
 {
 	return s2_track_step(t, range, &s2_claim_step);
 }
 
-static inline enum s2_err s2_track_release(struct s2_track *t, struct s2_range range)
+S2_STEP_INLINE enum s2_err s2_track_release(struct s2_track *t, struct s2_range range)
 {
 	return s2_track_step(t, range, &s2_release_step);
 }
 
-static inline enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range)
+S2_STEP_INLINE enum s2_err s2_track_poison(struct s2_track *t, struct s2_range range)
 {
 	return s2_track_step(t, range, &s2_poison_step);
 }

@@ -131,8 +131,7 @@ uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned
 /* Adds the number of pages of each code to count. */
 void s2_track_count(const struct s2_track *t, struct s2_pages pages, uint64_t count[S2_CODE_COUNT]);
 
-/* Verifies a region, adds its pages to count and its maps to *map_count. */
-bool s2_region_check(const struct s2_track *t, struct s2_pages region,
-		     uint64_t count[S2_CODE_COUNT], uint64_t *map_count);
+/* Verifies a region, adds its maps to *map_count. */
+bool s2_region_check(const struct s2_track *t, struct s2_pages region, uint64_t *map_count);
 
 #endif

@@ -129,7 +129,7 @@ enum s2_err s2_track_mix(struct s2_track *t, uint64_t page, const struct s2_step
 	}
 	chunk_mix(t, chunk, region, map);
 	s2_track_map_fill(map, start, start + 1, to);
-	s2_track_recount(t, region, from, to, 1);
+	s2_track_recount(region, from, to, 1);
 	return S2_OK;
 }
 
@@ -162,7 +162,7 @@ static void commit_map(struct s2_track *t, const struct part *part, const struct
 			/* The pages that do not exist follow their neighbour. */
 			s2_track_map_fill(map, page == part->first ? 0 : page,
 					  next == part->last ? S2_CHUNK_PAGES : next, to);
-			s2_track_recount(t, part->region, from, to, next - page);
+			s2_track_recount(part->region, from, to, next - page);
 		}
 	}
 	code = s2_track_map_get(map, part->start);
@@ -198,7 +198,7 @@ static void commit_part(struct s2_track *t, struct part *part, struct s2_pages p
 		}
 		if (part_is_whole(part)) {
 			fill_chunks(part->chunk, part->chunk_count, to);
-			s2_track_recount(t, part->region, from, to, (uint32_t)part_len(part));
+			s2_track_recount(part->region, from, to, (uint32_t)part_len(part));
 			return;
 		}
 		chunk_mix(t, part->chunk, part->region, s2_pool_take(pool));
@@ -380,8 +380,7 @@ static bool check_map(const struct part *part, uint64_t count[S2_CODE_COUNT])
 	       (s2_code_moving(s2_track_map_get(map, 0)) || !s2_track_map_is_uniform(map, 0));
 }
 
-bool s2_region_check(const struct s2_track *t, struct s2_pages region,
-		     uint64_t count[S2_CODE_COUNT], uint64_t *map_count)
+bool s2_region_check(const struct s2_track *t, struct s2_pages region, uint64_t *map_count)
 {
 	const struct s2_track_region *counters = s2_track_region(t, region.start);
 	uint64_t seen[S2_CODE_COUNT] = {0};
@@ -403,7 +402,6 @@ bool s2_region_check(const struct s2_track *t, struct s2_pages region,
 		if (seen[code] != counters->count[code]) {
 			return false;
 		}
-		count[code] += seen[code];
 	}
 	*map_count += maps;
 	return maps == counters->map_count;

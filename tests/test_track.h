@@ -58,7 +58,9 @@ static inline struct picture picture_take(const struct s2_track *t)
 		picture.page[i] = page_byte(page_at(t, first + i));
 	}
 	ck_assert_int_eq(s2_track_sum(t, t->range, &picture.sum), S2_OK);
-	memcpy(picture.count, t->count, sizeof(picture.count));
+	for (uint64_t i = 0; i < t->region_count * 16; i++) {
+		picture.count[i % 16] += s2_track_region(t, first)[i / 16].count[i % 16];
+	}
 	picture.map_count = t->map_count;
 	return picture;
 }

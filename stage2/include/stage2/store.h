@@ -145,11 +145,9 @@ static inline struct s2_track_region *s2_track_region(const struct s2_track *t, 
 }
 
 /* Pages of a region change their code. */
-static inline void s2_track_recount(struct s2_track *t, struct s2_track_region *region,
-				    unsigned from, unsigned to, uint32_t page_count)
+static inline void s2_track_recount(struct s2_track_region *region, unsigned from, unsigned to,
+				    uint32_t page_count)
 {
-	t->count[from] -= page_count;
-	t->count[to] += page_count;
 	region->count[from] -= page_count;
 	region->count[to] += page_count;
 }
@@ -199,7 +197,7 @@ S2_STEP_INLINE enum s2_err s2_track_step(struct s2_track *t, struct s2_range ran
 	}
 	changed = *word ^ ((uint64_t)(from ^ to) << s2_word_shift(page));
 	*word = changed;
-	s2_track_recount(t, s2_track_region(t, page), from, to, 1);
+	s2_track_recount(s2_track_region(t, page), from, to, 1);
 	/* All sixteen are alike: so may be all of the chunk. */
 	return s2_word_is_alike(changed) ? s2_track_unmix(t, page) : S2_OK;
 }

@@ -108,7 +108,6 @@ struct s2_track {
 	uintptr_t chunk_zero;
 	uintptr_t region_zero;
 	uint64_t map_count; /* mixed chunks: how many maps are allocated */
-	uint64_t count[16]; /* pages, by internal code */
 };
 
 /*
@@ -209,14 +208,14 @@ S2_NODISCARD static inline enum s2_err s2_track_uniform(const struct s2_track *t
 							struct s2_page *page);
 
 /*
- * Counts a range. O(1) a GiB that the range covers and a uniform chunk; the whole tracker is O(1).
+ * Counts a range. O(1) a GiB that the range covers, and a uniform chunk.
  * Fails: the range errors; S2_ERR_RANGE.
  */
 S2_NODISCARD enum s2_err s2_track_sum(const struct s2_track *t, struct s2_range range,
 				      struct s2_track_sum *out);
 
 /*
- * Verifies the tracker's own invariants: the counters of the tracker and of each GiB agree with the
+ * Verifies the tracker's own invariants: the counters of each GiB agree with the
  * pages, no chunk that is uniform and at rest has a map. Returns false if the library or its memory is broken. For tests and debugging;
  * O(pages).
  */

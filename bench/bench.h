@@ -102,6 +102,8 @@ extern const struct row track_rows[];
 extern const size_t track_row_count;
 extern const struct row convert_rows[];
 extern const size_t convert_row_count;
+extern const struct row uv_rows[];
+extern const size_t uv_row_count;
 
 /* options.c: all of them, one after the other; NULL behind the last. */
 const struct row *row_at(size_t index);

@@ -20,6 +20,7 @@ static const struct {
 	{thread_rows, &thread_row_count},
 	{track_rows, &track_row_count},
 	{convert_rows, &convert_row_count},
+	{uv_rows, &uv_row_count},
 };
 
 const struct row *row_at(size_t index)

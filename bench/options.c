@@ -15,12 +15,9 @@ static const struct {
 	const struct row *row;
 	const size_t *count;
 } tables[] = {
-	{map_rows, &map_row_count},
-	{change_rows, &change_row_count},
-	{thread_rows, &thread_row_count},
-	{track_rows, &track_row_count},
-	{convert_rows, &convert_row_count},
-	{uv_rows, &uv_row_count},
+	{map_rows, &map_row_count},	    {change_rows, &change_row_count},
+	{thread_rows, &thread_row_count},   {track_rows, &track_row_count},
+	{convert_rows, &convert_row_count}, {uv_rows, &uv_row_count},
 };
 
 const struct row *row_at(size_t index)

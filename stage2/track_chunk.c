@@ -36,7 +36,8 @@ static bool is_whole_block(struct s2_pages pages, struct s2_pages block)
 }
 
 /* The first part of the pages, which must not be empty. */
-static struct part part_first(const struct s2_track *t, struct s2_pages pages)
+static inline __attribute__((always_inline)) struct part part_first(const struct s2_track *t,
+								    struct s2_pages pages)
 {
 	struct s2_pages own = s2_track_block(t, pages.start, S2_CHUNK_PAGES);
 	uint64_t base = pages.start & ~(uint64_t)(S2_CHUNK_PAGES - 1);
@@ -303,35 +304,47 @@ unsigned s2_track_uniform_count(const struct s2_track *t, struct s2_pages pages,
 	return count;
 }
 
-/* The first page of a mixed part whose code is not in the set; part->end if there is none. */
-static unsigned map_skip(const struct part *part, unsigned codes)
+/* The first page of a mixed chunk, from start on, whose code is not in the set; end if there is none. */
+static unsigned map_skip(const struct s2_track_map *map, unsigned start, unsigned end,
+			 unsigned codes)
 {
-	const struct s2_track_map *map = s2_chunk_map(part->chunk);
-	unsigned page = part->start;
-
-	while (page < part->end && ((codes >> s2_track_map_get(map, page)) & 1u)) {
-		page = s2_track_map_stretch(map, page, part->end);
+	while (start < end && ((codes >> s2_track_map_get(map, start)) & 1u)) {
+		start = s2_track_map_stretch(map, start, end);
 	}
-	return page;
+	return start;
+}
+
+/* Pages of one chunk: most questions are about few. */
+static uint64_t chunk_skip(const struct s2_track *t, struct s2_pages pages, unsigned codes)
+{
+	const struct s2_chunk *chunk = s2_track_chunk(t, pages.start);
+	unsigned start = pages.start % S2_CHUNK_PAGES;
+	unsigned count = (unsigned)(pages.end - pages.start);
+
+	if (s2_chunk_is_uniform(chunk)) {
+		return (codes >> s2_chunk_code(chunk)) & 1u ? pages.end : pages.start;
+	}
+	return pages.start + map_skip(s2_chunk_map(chunk), start, start + count, codes) - start;
 }
 
 uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned codes)
 {
 	while (pages.start < pages.end) {
-		struct part part = part_first(t, pages);
+		uint64_t chunk_end = (pages.start | (S2_CHUNK_PAGES - 1)) + 1;
+		struct s2_pages own = pages;
+		struct part part;
 
-		if (!s2_chunk_is_uniform(part.chunk)) {
-			unsigned stop = map_skip(&part, codes);
-
-			if (stop < part.end) {
-				return pages.start + (stop - part.start);
-			}
-		} else if ((codes >> s2_chunk_code(part.chunk)) & 1u) {
-			part_extend(t, &part, pages);
-		} else {
+		own.end = own.end < chunk_end ? own.end : chunk_end;
+		pages.start = chunk_skip(t, own, codes);
+		if (pages.start < own.end || own.end == pages.end) {
 			return pages.start;
 		}
-		pages.start += part_len(&part);
+		part = part_first(t, pages);
+		if (s2_chunk_is_uniform(part.chunk) &&
+		    ((codes >> s2_chunk_code(part.chunk)) & 1u)) {
+			part_extend(t, &part, pages);
+			pages.start += part_len(&part);
+		}
 	}
 	return pages.start;
 }

@@ -25,7 +25,9 @@ START_TEST(numbers)
 	ck_assert_int_eq(S2_ERR_FORMAT, 13);
 	ck_assert_int_eq(S2_ERR_MIXED, 14);
 	ck_assert_int_eq(S2_ERR_ABSENT, 15);
-	ck_assert_int_eq(S2_ERR_COUNT, 16);
+	ck_assert_int_eq(S2_ERR_AGAIN, 16);
+	ck_assert_int_eq(S2_ERR_HELD, 17);
+	ck_assert_int_eq(S2_ERR_COUNT, 18);
 }
 END_TEST
 

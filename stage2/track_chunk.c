@@ -207,14 +207,69 @@ static void commit_part(struct s2_track *t, struct part *part, struct s2_pages p
 	commit_map(t, part, step, pool);
 }
 
-void s2_track_commit(struct s2_track *t, struct s2_pages pages, const struct s2_step *step,
-		     struct s2_pool *pool)
+/* Are these, which are not none, pages of one word of a map? */
+static bool are_in_word(const struct s2_track *t, struct s2_pages pages)
+{
+	return pages.start / S2_WORD_PAGES == (pages.end - 1) / S2_WORD_PAGES &&
+	       !s2_chunk_is_uniform(s2_track_chunk(t, pages.start));
+}
+
+/* The bits of these pages, which are of one word. */
+static uint64_t word_mask(struct s2_pages pages)
+{
+	return UINT64_MAX >> (60 - s2_word_shift(pages.end - 1)) &
+	       UINT64_MAX << s2_word_shift(pages.start);
+}
+
+/*
+ * Pages of one word of a mixed chunk that are alike, and not at an end of the tracker, where pages that do
+ * not exist would have to follow: most changes are so small. False, and nothing is done, if they are not.
+ */
+static bool commit_word(struct s2_track *t, struct s2_pages pages, const struct s2_step *step,
+			struct s2_pool *pool)
+{
+	struct s2_pages own = s2_range_pages(t->range);
+	struct s2_chunk *chunk = s2_track_chunk(t, pages.start);
+	struct s2_track_region *region = s2_track_region(t, pages.start);
+	uint64_t *word = s2_track_map_word(s2_chunk_map(chunk), pages.start);
+	uint64_t mask = word_mask(pages);
+	unsigned from = (unsigned)(*word >> s2_word_shift(pages.start)) & 0xfu;
+	unsigned to = step->to[from];
+
+	if (((*word ^ s2_code_word(from)) & mask) != 0 || pages.start == own.start ||
+	    pages.end == own.end) {
+		return false;
+	}
+	if (to >= S2_STEP_ERR || to == from) {
+		return true;
+	}
+	*word = (*word & ~mask) | (s2_code_word(to) & mask);
+	s2_track_recount(region, from, to, (uint32_t)(pages.end - pages.start));
+	if (!s2_code_moving(to) && s2_word_is_alike(*word) &&
+	    s2_track_map_is_uniform(s2_chunk_map(chunk), pages.start % S2_CHUNK_PAGES)) {
+		s2_pool_give(pool, &t->env, chunk_unmix(t, chunk, region, to));
+	}
+	return true;
+}
+
+/* Apart, so that what is small does not pay for its stack. */
+static __attribute__((noinline)) void commit_parts(struct s2_track *t, struct s2_pages pages,
+						   const struct s2_step *step, struct s2_pool *pool)
 {
 	while (pages.start < pages.end) {
 		struct part part = part_first(t, pages);
 
 		commit_part(t, &part, pages, step, pool);
 		pages.start += part_len(&part);
+	}
+}
+
+void s2_track_commit(struct s2_track *t, struct s2_pages pages, const struct s2_step *step,
+		     struct s2_pool *pool)
+{
+	if (pages.start < pages.end &&
+	    !(are_in_word(t, pages) && commit_word(t, pages, step, pool))) {
+		commit_parts(t, pages, step, pool);
 	}
 }
 
@@ -327,7 +382,22 @@ static uint64_t chunk_skip(const struct s2_track *t, struct s2_pages pages, unsi
 	return pages.start + map_skip(s2_chunk_map(chunk), start, start + count, codes) - start;
 }
 
-uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned codes)
+/* s2_track_skip() of pages of one word of a map, if it is all or nothing; false if it is neither. */
+static bool skips_word(const struct s2_track *t, struct s2_pages pages, unsigned codes,
+		       uint64_t *end)
+{
+	uint64_t word =
+		*s2_track_map_word(s2_chunk_map(s2_track_chunk(t, pages.start)), pages.start);
+	unsigned code = (unsigned)(word >> s2_word_shift(pages.start)) & 0xfu;
+	bool in_set = (codes >> code) & 1u;
+
+	*end = in_set ? pages.end : pages.start;
+	return !in_set || ((word ^ s2_code_word(code)) & word_mask(pages)) == 0;
+}
+
+/* Apart, so that what is small does not pay for its stack. */
+static __attribute__((noinline)) uint64_t skip_chunks(const struct s2_track *t,
+						      struct s2_pages pages, unsigned codes)
 {
 	while (pages.start < pages.end) {
 		uint64_t chunk_end = (pages.start | (S2_CHUNK_PAGES - 1)) + 1;
@@ -347,6 +417,19 @@ uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned
 		}
 	}
 	return pages.start;
+}
+
+uint64_t s2_track_skip(const struct s2_track *t, struct s2_pages pages, unsigned codes)
+{
+	uint64_t end;
+
+	if (pages.start >= pages.end) {
+		return pages.start;
+	}
+	if (are_in_word(t, pages) && skips_word(t, pages, codes, &end)) {
+		return end;
+	}
+	return skip_chunks(t, pages, codes);
 }
 
 static void count_part(const struct part *part, uint64_t count[S2_CODE_COUNT])

@@ -24,6 +24,11 @@ static struct s2_pages next_moving(const struct s2_engine *e, const struct s2_jo
 	return s2_next_with(e->track, left, codes_of(job)->moving);
 }
 
+static bool has_views(const struct s2_engine *e)
+{
+	return e->guest != NULL || e->host != NULL;
+}
+
 /* The job waits, or has just begun: says where. */
 static void wait_at(const struct s2_engine *e, struct s2_job *job)
 {
@@ -125,7 +130,7 @@ static enum s2_err reserve_tables(struct s2_plan *p)
 	struct s2_pages piece;
 	enum s2_state state;
 
-	if (e->guest == NULL && e->host == NULL) {
+	if (!has_views(e)) {
 		return S2_OK;
 	}
 	while (s2_plan_next(p, &piece, &state)) {
@@ -305,7 +310,12 @@ static enum s2_err grant(struct s2_engine *e, struct s2_view *v, const struct s2
 static enum s2_err grant_confirmed(struct s2_engine *e, struct s2_job *job)
 {
 	struct s2_pages pages = s2_pages(job->granted, job->reached);
-	enum s2_err err = grant(e, e->guest, job, pages);
+	enum s2_err err;
+
+	if (!has_views(e)) {
+		return S2_OK;
+	}
+	err = grant(e, e->guest, job, pages);
 
 	if (err == S2_OK) {
 		err = grant(e, e->host, job, pages);
@@ -391,6 +401,9 @@ static struct s2_pages next_unit(const struct s2_engine *e, const struct s2_job 
 	unsigned moving = codes_of(job)->moving;
 	struct s2_pages unit = s2_pages(job->reached, scope_of(job).end);
 
+	if (s2_pages_are_none(unit)) {
+		return unit;
+	}
 	unit.start = s2_track_skip(t, unit, S2_CODE_ALL & ~moving);
 	if (e->backend != NULL && !s2_pages_are_none(unit)) {
 		uint64_t grain_end = s2_grain_at(e, &job->request, unit.start).all.end;

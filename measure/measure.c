@@ -374,7 +374,7 @@ static int preflight_workloads(const struct measure_options *options)
 /* What would fail in a row, or after the last one, said before memory is allocated. */
 static int preflight(const struct measure_options *options)
 {
-	const struct vm_config config = {.protected_vm = true,
+	const struct vm_config config = {.protect = PROTECT_PKVM,
 					 .memory = options->memory,
 					 .cpu_count = 1,
 					 .backing = options->backing,

@@ -224,7 +224,7 @@ static int run_guest(struct row_run *run)
 
 int row_run(const struct row_input *input, struct report_row *row)
 {
-	const struct vm_config config = {.protected_vm = true,
+	const struct vm_config config = {.protect = PROTECT_PKVM,
 					 .memory = input->ram->len,
 					 .cpu_count = 1,
 					 .kernel = input->payload,

@@ -21,7 +21,7 @@ extern const s2_gpa_t arch_control_base;
 extern const uint64_t arch_leaf_sizes;
 extern const char arch_leaf_model[];
 
-/* Checks what only the architecture knows, and gives the type for KVM_CREATE_VM. */
+/* Checks what only the architecture knows, and gives the type of an ordinary VM for KVM_CREATE_VM. */
 int arch_vm_type(const struct vm *vm, unsigned long *type);
 
 /* KVM_CREATE_VM failed with err: says why, and returns the exit code, never 0. */

@@ -5,6 +5,7 @@
 
 #include "guest_abi.h"
 #include "log.h"
+#include "protect.h"
 
 /*
  * The guest asks: can the host read this? The MMU is asked as well as the tracker, because the point
@@ -34,15 +35,23 @@ static void peek(struct control *control, s2_gpa_t gpa)
 
 static void announce(struct control *control, s2_gpa_t gpa, bool shared)
 {
-	enum memory_err err = shared ? memory_shared(control->memory, gpa)
-				     : memory_unshared(control->memory, gpa);
+	struct memory *memory = control->memory;
+	const struct s2_range page = s2_range(s2_gpa(gpa.val & ~(S2_PAGE_SIZE - 1)), S2_PAGE_SIZE);
+	enum memory_err err;
+
+	if (memory->protect_ops->sees_calls) {
+		err = memory_page(memory, gpa).state == S2_SHARED ? MEMORY_OK : MEMORY_STATE;
+	} else {
+		err = shared ? memory_guest_share(memory, page)
+			     : memory_guest_unshare(memory, page);
+	}
 
 	if (err) {
 		log_note("guest says that it %s gpa 0x%" PRIx64 ", which is %s: ignored",
 			 shared ? "shares" : "unshares", gpa.val,
-			 err == MEMORY_OUTSIDE
-				 ? "not RAM"
-				 : s2_state_name(memory_page(control->memory, gpa).state));
+			 ram_contains(&memory->ram, gpa, 1)
+				 ? s2_state_name(memory_page(memory, gpa).state)
+				 : "not RAM");
 	}
 }
 

@@ -6,6 +6,7 @@
 
 #include "guard.h"
 #include "log.h"
+#include "protect.h"
 
 static void *env_alloc(void *cookie, size_t size)
 {
@@ -20,7 +21,8 @@ static void env_free(void *cookie, void *ptr, size_t size)
 	free(ptr);
 }
 
-enum s2_err memory_init(struct memory *memory, const struct ram *ram, bool owned)
+enum s2_err memory_init(struct memory *memory, const struct protect_ops *ops, const struct ram *ram,
+			bool owned)
 {
 	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
 	enum s2_err err = s2_track_init(&memory->track, &env, s2_range(ram->gpa, ram->len));
@@ -29,6 +31,8 @@ enum s2_err memory_init(struct memory *memory, const struct ram *ram, bool owned
 		return err;
 	}
 	pthread_mutex_init(&memory->lock, NULL);
+	memory->protect_ops = ops;
+	memory->protect = NULL;
 	memory->ram = *ram;
 	memory->owned = owned;
 	memory->started = false;
@@ -37,11 +41,24 @@ enum s2_err memory_init(struct memory *memory, const struct ram *ram, bool owned
 
 void memory_fini(struct memory *memory)
 {
+	if (memory->protect_ops->fini) {
+		memory->protect_ops->fini(memory);
+	}
 	s2_track_fini(&memory->track);
 	pthread_mutex_destroy(&memory->lock);
 	if (memory->owned) {
 		ram_fini(&memory->ram);
 	}
+}
+
+void memory_lock(struct memory *memory)
+{
+	pthread_mutex_lock(&memory->lock);
+}
+
+void memory_unlock(struct memory *memory)
+{
+	pthread_mutex_unlock(&memory->lock);
 }
 
 void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len)
@@ -52,11 +69,11 @@ void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len)
 	return ram_hva(&memory->ram, gpa);
 }
 
-enum s2_err memory_start(struct memory *memory, bool protected_vm)
+enum s2_err memory_start(struct memory *memory)
 {
 	enum s2_err err = s2_track_move(&memory->track, memory->track.range, S2_DONATE, false);
 
-	if (!err && !protected_vm) {
+	if (!err && !memory->protect_ops->secret) {
 		err = s2_track_move(&memory->track, memory->track.range, S2_SHARE, false);
 	}
 	if (!err) {
@@ -65,28 +82,32 @@ enum s2_err memory_start(struct memory *memory, bool protected_vm)
 	return err;
 }
 
-static enum memory_err move_page(struct memory *memory, s2_gpa_t gpa, enum s2_move move)
+enum s2_err memory_convert(struct memory *memory, enum s2_move move, struct s2_range range)
 {
-	const struct s2_range page = s2_range(s2_gpa(gpa.val & ~(S2_PAGE_SIZE - 1)), S2_PAGE_SIZE);
+	return s2_track_move(&memory->track, range, move, false);
+}
+
+static enum memory_err guest_move(struct memory *memory, enum s2_move move, struct s2_range range)
+{
 	enum s2_err err;
 
-	if (!ram_contains(&memory->ram, gpa, 1)) {
+	if (!ram_contains(&memory->ram, range.start, range.len)) {
 		return MEMORY_OUTSIDE;
 	}
-	pthread_mutex_lock(&memory->lock);
-	err = s2_track_move(&memory->track, page, move, false);
-	pthread_mutex_unlock(&memory->lock);
+	memory_lock(memory);
+	err = memory_convert(memory, move, range);
+	memory_unlock(memory);
 	return err ? MEMORY_STATE : MEMORY_OK;
 }
 
-enum memory_err memory_shared(struct memory *memory, s2_gpa_t gpa)
+enum memory_err memory_guest_share(struct memory *memory, struct s2_range range)
 {
-	return move_page(memory, gpa, S2_SHARE);
+	return guest_move(memory, S2_SHARE, range);
 }
 
-enum memory_err memory_unshared(struct memory *memory, s2_gpa_t gpa)
+enum memory_err memory_guest_unshare(struct memory *memory, struct s2_range range)
 {
-	return move_page(memory, gpa, S2_UNSHARE);
+	return guest_move(memory, S2_UNSHARE, range);
 }
 
 /* Bytes from gpa to the end of its page. */
@@ -141,9 +162,9 @@ static enum memory_err transfer(struct memory *memory, s2_gpa_t gpa, void *to, c
 		return len ? MEMORY_OUTSIDE : MEMORY_OK;
 	}
 	/* The lock is held over the access, so that "shared" stays true as far as we can know it. */
-	pthread_mutex_lock(&memory->lock);
+	memory_lock(memory);
 	ok = offered(memory, gpa, len, &secure) && copy(memory, gpa, to, from, len, &secure);
-	pthread_mutex_unlock(&memory->lock);
+	memory_unlock(memory);
 	if (!ok) {
 		log_error("gpa 0x%" PRIx64 " is secure: the host may not %s it", secure.val,
 			  to ? "read" : "write");
@@ -174,8 +195,8 @@ struct s2_page memory_page(struct memory *memory, s2_gpa_t gpa)
 	struct s2_page page = {.state = S2_NONE};
 	enum s2_err err;
 
-	pthread_mutex_lock(&memory->lock);
+	memory_lock(memory);
 	err = s2_track_get(&memory->track, gpa, &page);
-	pthread_mutex_unlock(&memory->lock);
+	memory_unlock(memory);
 	return err ? (struct s2_page){.state = S2_NONE} : page;
 }

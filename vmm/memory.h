@@ -3,9 +3,8 @@
  * The guest's memory as the VMM sees it: every access asks the tracker first.
  *
  * Before the guest starts, its pages are NONE: they are the host's own, and the VMM loads the image.
- * When it starts, all of RAM becomes SECURE for a protected guest (it may take any page at any time,
- * and we are not told), SHARED for a plain one. From then on only what the guest has said it shares
- * can be read or written.
+ * When it starts, all of RAM becomes SECURE for a protected guest (it may take any page at any time),
+ * SHARED for a plain one. From then on only what the guest has shared can be read or written.
  *
  * Context: any thread; a lock inside.
  */
@@ -23,9 +22,13 @@ enum memory_err {
 	MEMORY_STATE	/* the page cannot make that move */
 };
 
+struct protect_ops;
+
 struct memory {
 	struct ram ram;
 	struct s2_track track;
+	const struct protect_ops *protect_ops; /* how the guest is protected (protect.h) */
+	void *protect;			       /* that kind's own, from its create to its fini */
 	pthread_mutex_t lock;
 	bool owned;
 	bool started;
@@ -35,8 +38,12 @@ struct memory {
  * owned: memory_fini() frees ram; otherwise the caller does, afterwards. Returns S2_OK or the tracker's
  * error; then ram is still the caller's.
  */
-S2_NODISCARD enum s2_err memory_init(struct memory *memory, const struct ram *ram, bool owned);
+S2_NODISCARD enum s2_err memory_init(struct memory *memory, const struct protect_ops *ops,
+				     const struct ram *ram, bool owned);
 void memory_fini(struct memory *memory);
+
+void memory_lock(struct memory *memory);
+void memory_unlock(struct memory *memory);
 
 /*
  * A place to load len bytes of an image to; NULL if it is not inside RAM, or if the guest has started.
@@ -44,11 +51,24 @@ void memory_fini(struct memory *memory);
 void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len);
 
 /* The guest is about to run: from now on its memory is what it says it is. */
-S2_NODISCARD enum s2_err memory_start(struct memory *memory, bool protected_vm);
+S2_NODISCARD enum s2_err memory_start(struct memory *memory);
 
-/* The guest says that it has shared, or is about to unshare, the page that holds gpa. */
-enum memory_err memory_shared(struct memory *memory, s2_gpa_t gpa);
-enum memory_err memory_unshared(struct memory *memory, s2_gpa_t gpa);
+/*
+ * Moves whole pages to another state, through the kind's back end. The only way in which the tracker
+ * changes once the guest has started. With the lock held. Fails, and changes nothing, as
+ * s2_convert() does.
+ */
+S2_NODISCARD enum s2_err memory_convert(struct memory *memory, enum s2_move move,
+					struct s2_range range);
+
+/*
+ * The guest shares these pages, or takes them back: by a hypercall that came to us, or it says so
+ * through the control device. Nothing changes if any of it is outside RAM, not whole pages, or in a
+ * state from which that is no move: MEMORY_OUTSIDE, MEMORY_STATE. The caller has the architecture's
+ * name for that. Lock not held.
+ */
+enum memory_err memory_guest_share(struct memory *memory, struct s2_range range);
+enum memory_err memory_guest_unshare(struct memory *memory, struct s2_range range);
 
 /*
  * Copies from or to guest memory, if every page of it is shared and the guest asked for that itself.

@@ -5,15 +5,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <kvm_compat.h>
-#include <linux/magic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "arch.h"
 #include "boot.h"
 
 int preflight_kvm(struct vm *vm)
@@ -50,50 +47,12 @@ int preflight_capability(const struct vm *vm, long capability, const char *what)
 	return EXIT_CODE_UNAVAILABLE;
 }
 
-/* Whether this process may lock memory past its limit (CAP_IPC_LOCK, bit 14 of CapEff). */
-static bool may_lock(void)
-{
-	unsigned long long caps = 0;
-	char line[256];
-	FILE *file = fopen("/proc/self/status", "re");
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "CapEff: %llx", &caps) == 1) {
-			break;
-		}
-	}
-	if (file) {
-		fclose(file);
-	}
-	return caps >> 14 & 1;
-}
-
-/*
- * KVM pins what a protected guest touches and counts it as locked memory (Linux,
- * arch/arm64/kvm/mmu.c, account_locked_vm); at the limit the guest dies in mid-boot.
- */
-static int preflight_locking(const struct vm *vm)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
-	    limit.rlim_cur >= vm->config.memory || may_lock()) {
-		return 0;
-	}
-	log_error("a protected guest may lock all of its %" PRIu64 " MiB, but the limit is %" PRIu64
-		  " KiB: raise it with 'ulimit -l', or run as root",
-		  vm->config.memory >> 20, (uint64_t)limit.rlim_cur >> 10);
-	return EXIT_CODE_NO_PERMISSION;
-}
-
-/* The kernel refuses to donate pages of real files: only swap-backed memory (same file, -EIO). */
 static int preflight_file(const struct vm *vm)
 {
 	const char *path = vm->config.backing_path;
-	struct statfs fs;
 	struct stat st;
 
-	if (stat(path, &st) || statfs(path, &fs) || access(path, R_OK | W_OK)) {
+	if (stat(path, &st) || access(path, R_OK | W_OK)) {
 		log_error("cannot use backing file '%s': %s: check path and rights", path,
 			  strerror(errno));
 		return EXIT_CODE_NO_INPUT;
@@ -104,14 +63,24 @@ static int preflight_file(const struct vm *vm)
 			  path, vm->config.memory >> 20);
 		return EXIT_CODE_DATA;
 	}
-	if (vm->config.protected_vm && fs.f_type != TMPFS_MAGIC) {
-		log_error(
-			"a protected guest cannot live in the file '%s': KVM gives it swap-backed "
-			"memory only: use a file on tmpfs, or --backing anon, thp or memfd",
-			path);
+	return 0;
+}
+
+int preflight_protect(const struct vm *vm)
+{
+	const struct protect_ops *ops = protect_ops(vm->config.protect);
+	const char *name = protect_name(vm->config.protect);
+
+	if (!ops) {
+		log_error("this build has no '--protect %s': see 'stage2 run --help'", name);
 		return EXIT_CODE_UNAVAILABLE;
 	}
-	return 0;
+	if (arch_supported && ops->arch && strcmp(ops->arch, arch_name)) {
+		log_error("'--protect %s' is for %s hosts, and this is %s: use another kind", name,
+			  ops->arch, arch_name);
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	return ops->check ? ops->check(vm) : 0;
 }
 
 int preflight_files(const struct vm *vm)
@@ -131,7 +100,6 @@ int preflight_memory(const struct vm *vm)
 {
 	const uint64_t memory = vm->config.memory;
 	const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-	int code = 0;
 
 	if (page != (long)S2_PAGE_SIZE) {
 		log_error("this host has pages of %ld bytes: only hosts with 4 KiB pages are "
@@ -149,11 +117,5 @@ int preflight_memory(const struct vm *vm)
 			  memory >> 20, (uint64_t)pages * S2_PAGE_SIZE >> 20);
 		return EXIT_CODE_OS;
 	}
-	if (vm->config.backing == RAM_FILE) {
-		code = preflight_file(vm);
-	}
-	if (!code && vm->config.protected_vm) {
-		code = preflight_locking(vm);
-	}
-	return code;
+	return vm->config.backing == RAM_FILE ? preflight_file(vm) : 0;
 }

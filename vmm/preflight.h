@@ -11,8 +11,11 @@
 /* Opens /dev/kvm; the descriptor goes to vm->kvm. */
 int preflight_kvm(struct vm *vm);
 
-/* Memory: size, the host's memory, the locked-memory limit and backing of a protected guest. */
+/* Memory: size, the host's memory, the backing file. */
 int preflight_memory(const struct vm *vm);
+
+/* Protection: has this build and this architecture the kind, and does its own check agree? */
+int preflight_protect(const struct vm *vm);
 
 /* Kernel and initrd: are they there, and files, and not empty? What is in them is arch_load()'s. */
 int preflight_files(const struct vm *vm);

@@ -30,7 +30,8 @@ static const char usage[] =
 	"  --cpus N             vCPUs, 1 to 8 (1)\n"
 	"  --backing KIND       anon, thp, memfd, or file:PATH (anon)\n"
 	"  --populate           allocate all guest RAM before the start\n"
-	"  --protected          a pKVM protected VM: the host loses access to its memory\n"
+	"  --protect KIND       keep the guest's memory from the host: none, pkvm, sw, uv\n"
+	"                       (none)\n"
 	"  --stats              at the end, print what it cost and which folios it got\n"
 	"  --help               this text\n"
 	"\n"
@@ -55,7 +56,7 @@ enum option_id {
 	OPT_CPUS,
 	OPT_BACKING,
 	OPT_POPULATE,
-	OPT_PROTECTED,
+	OPT_PROTECT,
 	OPT_STATS,
 	OPT_HELP
 };
@@ -68,7 +69,7 @@ static const struct option long_options[] = {
 	{"cpus", required_argument, NULL, OPT_CPUS},
 	{"backing", required_argument, NULL, OPT_BACKING},
 	{"populate", no_argument, NULL, OPT_POPULATE},
-	{"protected", no_argument, NULL, OPT_PROTECTED},
+	{"protect", required_argument, NULL, OPT_PROTECT},
 	{"stats", no_argument, NULL, OPT_STATS},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0},
@@ -108,9 +109,10 @@ static int take_option(void *cookie, int id, const char *value)
 	case OPT_POPULATE:
 		vm->populate = true;
 		return 0;
-	case OPT_PROTECTED:
-		vm->protected_vm = true;
-		return 0;
+	case OPT_PROTECT:
+		return protect_parse(value, &vm->protect)
+			       ? 0
+			       : parse_bad_value("protect", value, "must be none, pkvm, sw or uv");
 	case OPT_STATS:
 		options->stats = true;
 		return 0;

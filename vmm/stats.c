@@ -154,9 +154,8 @@ void stats_print(struct vm *vm)
 	fprintf(stderr, "stage2: stats: resident outside guest RAM %" PRIu64 " KiB\n",
 		resident_kib(&vm->memory.ram));
 	print_folios(vm);
-	if (vm->config.protected_vm) {
-		fprintf(stderr, "stage2: stats: donated to the guest %" PRIu64 " pages of 4K\n",
-			stats_donated_pages());
+	if (vm->memory.protect_ops->stats) {
+		vm->memory.protect_ops->stats(vm);
 	}
 	fprintf(stderr,
 		"stage2: stats: exits to the VMM %" PRIu64 ", MMIO %" PRIu64 ", unclaimed %" PRIu64

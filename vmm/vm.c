@@ -67,7 +67,7 @@ static int make_ram(const struct vm *vm, struct ram *ram)
 
 static int create_memory(struct vm *vm)
 {
-	struct kvm_userspace_memory_region slot = {0};
+	const struct protect_ops *ops = protect_ops(vm->config.protect);
 	struct ram ram;
 
 	if (vm->config.ram) {
@@ -79,7 +79,7 @@ static int create_memory(struct vm *vm)
 			return code;
 		}
 	}
-	if (memory_init(&vm->memory, &ram, !vm->config.ram)) {
+	if (memory_init(&vm->memory, ops, &ram, !vm->config.ram)) {
 		if (!vm->config.ram) {
 			ram_fini(&ram);
 		}
@@ -87,13 +87,7 @@ static int create_memory(struct vm *vm)
 		return os_error("track the guest's memory");
 	}
 	vm->have_memory = true;
-	slot.guest_phys_addr = ram.gpa.val;
-	slot.memory_size = ram.len;
-	slot.userspace_addr = ram.hva.val;
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot)) {
-		return os_error("give the memory to KVM");
-	}
-	return 0;
+	return ops->create(vm);
 }
 
 static void serial_irq(void *cookie, bool level)
@@ -151,6 +145,7 @@ static int create_vcpus(struct vm *vm)
 
 static int create_vm(struct vm *vm)
 {
+	const struct protect_ops *ops = protect_ops(vm->config.protect);
 	unsigned long type;
 	int code = preflight_kvm(vm);
 
@@ -167,7 +162,7 @@ static int create_vm(struct vm *vm)
 	if (vm->stop_event < 0) {
 		return os_error("create an eventfd");
 	}
-	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, type);
+	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, ops->vm_type ? ops->vm_type : type);
 	return vm->fd < 0 ? arch_vm_refused(vm, errno) : 0;
 }
 
@@ -178,6 +173,9 @@ int vm_create(struct vm *vm, const struct vm_config *config)
 	*vm = (struct vm){.config = *config, .kvm = -1, .fd = -1, .irqchip = -1, .stop_event = -1};
 	pthread_mutex_init(&vm->stop_lock, NULL);
 	code = preflight_memory(vm);
+	if (!code) {
+		code = preflight_protect(vm);
+	}
 	if (!code) {
 		code = preflight_files(vm);
 	}
@@ -214,13 +212,14 @@ int vm_load(struct vm *vm)
 
 int vm_start(struct vm *vm)
 {
-	enum s2_err err = memory_start(&vm->memory, vm->config.protected_vm);
+	const struct protect_ops *ops = vm->memory.protect_ops;
+	enum s2_err err = memory_start(&vm->memory);
 
 	if (err) {
 		log_error("cannot hand the memory to the guest: %s", s2_strerror(err));
 		return EXIT_CODE_INTERNAL;
 	}
-	return 0;
+	return ops->start ? ops->start(vm) : 0;
 }
 
 /*

@@ -17,10 +17,11 @@
 #include "control.h"
 #include "log.h"
 #include "memory.h"
+#include "protect.h"
 #include "serial.h"
 
 struct vm_config {
-	bool protected_vm;
+	enum protect_kind protect;
 	uint64_t memory; /* bytes */
 	unsigned int cpu_count;
 	const char *kernel; /* path */

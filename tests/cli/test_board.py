@@ -166,7 +166,7 @@ BAD_FILES = [
 ]
 
 BAD_KVM = [
-    Case('not-protected', 'run --protected --kernel $p', UNAVAILABLE, 'not in protected mode',
+    Case('not-protected', 'run --protect pkvm --kernel $p', UNAVAILABLE, 'not in protected mode',
          'boot the host with kvm-arm.mode=protected'),
     Case('measure-not-protected', 'measure --json r.json', UNAVAILABLE, 'not in protected mode',
          'kvm-arm.mode=protected'),
@@ -215,18 +215,18 @@ ENDS = [
 ]
 
 PROTECTED = [
-    Case('memlock', 'chmod 666 /dev/kvm; ulimit -l 64; as_nobody /stage2 run --protected '
+    Case('memlock', 'chmod 666 /dev/kvm; ulimit -l 64; as_nobody /stage2 run --protect pkvm '
          '--memory 64M --kernel $p', NO_PERMISSION, '64 MiB', '64 KiB', "ulimit -l", 'root'),
-    Case('memlock-root', 'ulimit -l 64; run --protected --kernel $p', 0, lines=0),
-    Case('ramfs', 'run --protected --kernel $p --backing file:/files/ramfs/ram', UNAVAILABLE,
+    Case('memlock-root', 'ulimit -l 64; run --protect pkvm --kernel $p', 0, lines=0),
+    Case('ramfs', 'run --protect pkvm --kernel $p --backing file:/files/ramfs/ram', UNAVAILABLE,
          'swap-backed', 'tmpfs'),
-    Case('protected-hugetlb', 'run --protected --kernel $p --backing file:/files/huge/ram',
+    Case('protected-hugetlb', 'run --protect pkvm --kernel $p --backing file:/files/huge/ram',
          UNAVAILABLE, 'swap-backed', 'tmpfs'),
-    Case('tmpfs', 'run --protected --kernel $p --backing file:/files/ram', 0, lines=0),
-    Case('protected-random', 'run --protected --kernel /files/random', DATA, 'arm64 Image'),
-    Case('protected-sigint', 'timeout -s INT 1 /stage2 run --protected --memory 64M --kernel $p '
+    Case('tmpfs', 'run --protect pkvm --kernel $p --backing file:/files/ram', 0, lines=0),
+    Case('protected-random', 'run --protect pkvm --kernel /files/random', DATA, 'arm64 Image'),
+    Case('protected-sigint', 'timeout -s INT 1 /stage2 run --protect pkvm --memory 64M --kernel $p '
          '--append agent', SIGINT, lines=0, seconds=3),
-    Case('protected-sigterm', 'timeout -s TERM 1 /stage2 run --protected --memory 64M --kernel $p '
+    Case('protected-sigterm', 'timeout -s TERM 1 /stage2 run --protect pkvm --memory 64M --kernel $p '
          '--append agent', SIGTERM, lines=0, seconds=3),
 ]
 

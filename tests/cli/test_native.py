@@ -150,7 +150,7 @@ def test_missing_values():
     """options whose value is missing"""
     for command, source in (('run', 'vmm/run.c'), ('measure', 'measure/measure.c')):
         for option in options_of(source):
-            if option not in ('--populate', '--protected', '--stats', '--help'):
+            if option not in ('--populate', '--stats', '--help'):
                 refuses([command, option], USAGE, f"option '{option}' needs a value",
                         f'stage2 {command} --help')
     refuses(['report', '--html'], USAGE, '--html needs a value', 'stage2 report --help')

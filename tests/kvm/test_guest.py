@@ -26,29 +26,29 @@ scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 
 # The cases of a board: name and shell command. Each one's streams and exit code come back as files.
 PKVM = {
-    'peek': f'stage2 run --protected --memory 64M --kernel /payload.img --append "touch={PAGE},2,7 '
+    'peek': f'stage2 run --protect pkvm --memory 64M --kernel /payload.img --append "touch={PAGE},2,7 '
             f'peek={PAGE} share={PAGE},1 peek={PAGE} peek=0x80401000 unshare={PAGE},1 peek={PAGE} '
             f'verify={PAGE},2,7 exit=42"',
-    'untold': 'stage2 run --protected --memory 64M --kernel /payload.img --append '
+    'untold': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --append '
               '"touch=0x80500000,1 unshare=0x80500000,1"',
-    'stats': 'stage2 run --protected --memory 64M --kernel /payload.img --stats '
+    'stats': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --stats '
              f'--backing thp --populate --append "touch={PAGE},64 exit=0"',
-    'memfd': 'stage2 run --protected --memory 64M --kernel /payload.img --stats --backing memfd '
+    'memfd': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --stats --backing memfd '
              f'--append "touch={PAGE},4 share={PAGE},4 peek={PAGE} exit=0"',
-    'file': 'truncate -s 64M /tmp/ram && stage2 run --protected --memory 64M --kernel /payload.img '
+    'file': 'truncate -s 64M /tmp/ram && stage2 run --protect pkvm --memory 64M --kernel /payload.img '
             f'--backing file:/tmp/ram --append "touch={PAGE},1 exit=0"',
     'plain': 'stage2 run --memory 64M --kernel /payload.img '
              f'--append "touch={PAGE},1 peek={PAGE} exit=0"',
     'plain-share': f'stage2 run --memory 64M --kernel /payload.img --append "share={PAGE},1"',
     'no-number': 'stage2 run --memory 64M --kernel /payload.img --append "share=page,1"',
-    'cpus': 'stage2 run --protected --cpus 4 --memory 64M --kernel /payload.img --append "exit=3"',
+    'cpus': 'stage2 run --protect pkvm --cpus 4 --memory 64M --kernel /payload.img --append "exit=3"',
     'measure-1': 'stage2 measure --payload /payload.img --trace /trace.csv --grain 4K,64K '
                  '--memory 256M --json /tmp/1.json',
     'measure-2': 'stage2 measure --payload /payload.img --trace /trace.csv --grain 4K,64K '
                  '--memory 256M --json /tmp/2.json',
     'measure-3': 'stage2 measure --payload /payload.img --workload ring,sparse --grain 64K '
                  '--policy exact --seed 2 --memory 64M --json /tmp/3.json',
-    'linux': 'stage2 run --protected --memory 512M --kernel /vmlinuz --initrd /guest.cpio --stats '
+    'linux': 'stage2 run --protect pkvm --memory 512M --kernel /vmlinuz --initrd /guest.cpio --stats '
              f'--append "{LEAN}"',
 }
 LINUX = {

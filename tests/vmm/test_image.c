@@ -38,7 +38,7 @@ static void setup(void)
 
 	test_folder_make();
 	ck_assert_int_eq(ram_init(&ram, s2_gpa(RAM), LEN, RAM_ANON, S2_PAGE_SIZE, -1), 0);
-	ck_assert_int_eq(memory_init(&vm.memory, &ram, true), S2_OK);
+	ck_assert_int_eq(memory_init(&vm.memory, &protect_pkvm, &ram, true), S2_OK);
 	strcpy(kernel_path, test_path("kernel"));
 	strcpy(initrd_path, test_path("initrd"));
 	vm.config.kernel = kernel_path;
@@ -325,7 +325,7 @@ END_TEST
 /* The guest has started: its memory is not the loader's. */
 START_TEST(too_late)
 {
-	ck_assert_int_eq(memory_start(&vm.memory, true), S2_OK);
+	ck_assert_int_eq(memory_start(&vm.memory), S2_OK);
 	expect_refused(sizeof(image), EXIT_CODE_DATA, "");
 }
 END_TEST

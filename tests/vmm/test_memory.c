@@ -10,7 +10,7 @@
 
 #include "check_main.h"
 #include "guard.h"
-#include "memory.h"
+#include "protect.h"
 #include "test_files.h"
 
 #define PAGE S2_PAGE_SIZE
@@ -19,13 +19,18 @@
 
 static struct memory memory;
 
-static void setup(void)
+static void setup_kind(const struct protect_ops *ops)
 {
 	struct ram ram;
 
 	ck_assert_int_eq(guard_init(), 0);
 	ck_assert_int_eq(ram_init(&ram, s2_gpa(RAM), LEN, RAM_ANON, PAGE, -1), 0);
-	ck_assert_int_eq(memory_init(&memory, &ram, true), S2_OK);
+	ck_assert_int_eq(memory_init(&memory, ops, &ram, true), S2_OK);
+}
+
+static void setup(void)
+{
+	setup_kind(&protect_pkvm);
 }
 
 static void teardown(void)
@@ -36,6 +41,17 @@ static void teardown(void)
 static s2_gpa_t page(uint64_t index)
 {
 	return s2_gpa(RAM + index * PAGE);
+}
+
+/* The guest moves the page that holds gpa. */
+static enum memory_err share_page(struct memory *of, s2_gpa_t gpa)
+{
+	return memory_guest_share(of, s2_range(s2_gpa(gpa.val & ~(PAGE - 1)), PAGE));
+}
+
+static enum memory_err unshare_page(struct memory *of, s2_gpa_t gpa)
+{
+	return memory_guest_unshare(of, s2_range(s2_gpa(gpa.val & ~(PAGE - 1)), PAGE));
 }
 
 /* Sets the rights of a page of ours behind the tracker's back. */
@@ -95,20 +111,22 @@ END_TEST
 
 START_TEST(start)
 {
-	for (int protected_vm = 0; protected_vm < 2; protected_vm++) {
-		const enum s2_state state = protected_vm ? S2_SECURE : S2_SHARED;
+	const struct protect_ops *const kinds[] = {&protect_none, &protect_pkvm};
 
+	for (size_t kind = 0; kind < 2; kind++) {
+		const enum s2_state state = kinds[kind]->secret ? S2_SECURE : S2_SHARED;
+
+		teardown();
+		setup_kind(kinds[kind]);
 		ck_assert_int_eq(memory_page(&memory, page(0)).state, S2_NONE);
-		ck_assert_int_eq(memory_start(&memory, protected_vm), S2_OK);
+		ck_assert_int_eq(memory_start(&memory), S2_OK);
 		ck_assert_ptr_null(memory_load(&memory, s2_gpa(RAM), 1));
 		for (uint64_t i = 0; i < LEN / PAGE; i++) {
 			ck_assert_int_eq(memory_page(&memory, page(i)).state, state);
 		}
 		/* A second start fails, and does not give the memory back to the loader. */
-		ck_assert_int_ne(memory_start(&memory, protected_vm), S2_OK);
+		ck_assert_int_ne(memory_start(&memory), S2_OK);
 		ck_assert_ptr_null(memory_load(&memory, s2_gpa(RAM), 1));
-		teardown();
-		setup();
 	}
 }
 END_TEST
@@ -116,8 +134,8 @@ END_TEST
 /* Before the start nothing is the guest's, so the guest cannot have shared it. */
 START_TEST(before_start)
 {
-	ck_assert_int_eq(memory_shared(&memory, page(0)), MEMORY_STATE);
-	ck_assert_int_eq(memory_unshared(&memory, page(0)), MEMORY_STATE);
+	ck_assert_int_eq(share_page(&memory, page(0)), MEMORY_STATE);
+	ck_assert_int_eq(unshare_page(&memory, page(0)), MEMORY_STATE);
 	expect_access(page(0), 8, false, MEMORY_SECURE,
 		      "stage2: gpa 0x80000000 is secure: the host may not read it\n");
 }
@@ -125,24 +143,24 @@ END_TEST
 
 START_TEST(moves)
 {
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
-	ck_assert_int_eq(memory_unshared(&memory, page(3)), MEMORY_STATE);
-	ck_assert_int_eq(memory_shared(&memory, page(3)), MEMORY_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
+	ck_assert_int_eq(unshare_page(&memory, page(3)), MEMORY_STATE);
+	ck_assert_int_eq(share_page(&memory, page(3)), MEMORY_OK);
 	ck_assert_int_eq(memory_page(&memory, page(3)).state, S2_SHARED);
 	ck_assert(!memory_page(&memory, page(3)).widened);
-	ck_assert_int_eq(memory_shared(&memory, page(3)), MEMORY_STATE);
+	ck_assert_int_eq(share_page(&memory, page(3)), MEMORY_STATE);
 	ck_assert_int_eq(memory_page(&memory, page(3)).state, S2_SHARED);
 	ck_assert_int_eq(memory_page(&memory, page(2)).state, S2_SECURE);
 	ck_assert_int_eq(memory_page(&memory, page(4)).state, S2_SECURE);
 	/* Any byte of a page stands for the page. */
-	ck_assert_int_eq(memory_unshared(&memory, s2_gpa(page(4).val - 1)), MEMORY_OK);
+	ck_assert_int_eq(unshare_page(&memory, s2_gpa(page(4).val - 1)), MEMORY_OK);
 	ck_assert_int_eq(memory_page(&memory, page(3)).state, S2_SECURE);
-	ck_assert_int_eq(memory_unshared(&memory, page(3)), MEMORY_STATE);
+	ck_assert_int_eq(unshare_page(&memory, page(3)), MEMORY_STATE);
 	/* What is not RAM. */
-	ck_assert_int_eq(memory_shared(&memory, s2_gpa(RAM - 1)), MEMORY_OUTSIDE);
-	ck_assert_int_eq(memory_shared(&memory, s2_gpa(RAM + LEN)), MEMORY_OUTSIDE);
-	ck_assert_int_eq(memory_unshared(&memory, s2_gpa(0)), MEMORY_OUTSIDE);
-	ck_assert_int_eq(memory_unshared(&memory, s2_gpa(UINT64_MAX)), MEMORY_OUTSIDE);
+	ck_assert_int_eq(share_page(&memory, s2_gpa(RAM - 1)), MEMORY_OUTSIDE);
+	ck_assert_int_eq(share_page(&memory, s2_gpa(RAM + LEN)), MEMORY_OUTSIDE);
+	ck_assert_int_eq(unshare_page(&memory, s2_gpa(0)), MEMORY_OUTSIDE);
+	ck_assert_int_eq(unshare_page(&memory, s2_gpa(UINT64_MAX)), MEMORY_OUTSIDE);
 	ck_assert_int_eq(memory_page(&memory, s2_gpa(RAM + LEN)).state, S2_NONE);
 	ck_assert_int_eq(memory_page(&memory, s2_gpa(UINT64_MAX)).state, S2_NONE);
 	ck_assert(s2_track_check(&memory.track));
@@ -156,9 +174,9 @@ START_TEST(access_shared)
 	for (size_t i = 0; i < sizeof(out); i++) {
 		out[i] = (uint8_t)(i * 31 + 7);
 	}
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
 	for (uint64_t i = 4; i < 7; i++) {
-		ck_assert_int_eq(memory_shared(&memory, page(i)), MEMORY_OK);
+		ck_assert_int_eq(share_page(&memory, page(i)), MEMORY_OK);
 	}
 	/* Across a page end, and not on a page boundary. */
 	ck_assert_int_eq(memory_write(&memory, s2_gpa(page(4).val + 5), out, sizeof(out)),
@@ -174,9 +192,9 @@ END_TEST
 
 START_TEST(access_secure)
 {
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
-	ck_assert_int_eq(memory_shared(&memory, page(4)), MEMORY_OK);
-	ck_assert_int_eq(memory_shared(&memory, page(6)), MEMORY_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
+	ck_assert_int_eq(share_page(&memory, page(4)), MEMORY_OK);
+	ck_assert_int_eq(share_page(&memory, page(6)), MEMORY_OK);
 	expect_access(page(5), 8, false, MEMORY_SECURE,
 		      "stage2: gpa 0x80005000 is secure: the host may not read it\n");
 	expect_access(s2_gpa(page(5).val + 8), 8, true, MEMORY_SECURE,
@@ -190,7 +208,7 @@ START_TEST(access_secure)
 		      "stage2: gpa 0x80005fff is secure: the host may not read it\n");
 	expect_access(page(4), PAGE, false, MEMORY_OK, "");
 	/* Given back: secure at once. */
-	ck_assert_int_eq(memory_unshared(&memory, page(4)), MEMORY_OK);
+	ck_assert_int_eq(unshare_page(&memory, page(4)), MEMORY_OK);
 	expect_access(page(4), 1, false, MEMORY_SECURE,
 		      "stage2: gpa 0x80004000 is secure: the host may not read it\n");
 }
@@ -202,8 +220,8 @@ START_TEST(refused_write)
 	uint8_t data[PAGE + 1];
 
 	memset(data, 0xff, sizeof(data));
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
-	ck_assert_int_eq(memory_shared(&memory, page(4)), MEMORY_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
+	ck_assert_int_eq(share_page(&memory, page(4)), MEMORY_OK);
 	test_stderr_begin();
 	ck_assert_int_eq(memory_write(&memory, page(4), data, sizeof(data)), MEMORY_SECURE);
 	test_stderr_end();
@@ -218,7 +236,7 @@ START_TEST(access_widened)
 {
 	const struct s2_range two = s2_range(page(8), 2 * PAGE);
 
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
 	ck_assert_int_eq(s2_track_move(&memory.track, two, S2_SHARE, true), S2_OK);
 	expect_access(page(8), 1, false, MEMORY_SECURE,
 		      "stage2: gpa 0x80008000 is secure: the host may not read it\n");
@@ -248,7 +266,9 @@ START_TEST(access_outside)
 		{RAM + PAGE, SIZE_MAX - PAGE + 1},
 	};
 
-	ck_assert_int_eq(memory_start(&memory, false), S2_OK);
+	teardown();
+	setup_kind(&protect_none);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		expect_access(s2_gpa(cases[i].gpa), cases[i].len, false, MEMORY_OUTSIDE, "");
 		expect_access(s2_gpa(cases[i].gpa), cases[i].len, true, MEMORY_OUTSIDE, "");
@@ -260,7 +280,9 @@ END_TEST
 /* The guest took a page back and has not told us yet: the MMU's word counts, and we live. */
 START_TEST(guard_catches)
 {
-	ck_assert_int_eq(memory_start(&memory, false), S2_OK);
+	teardown();
+	setup_kind(&protect_none);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
 	protect(5, PROT_NONE);
 	for (int again = 0; again < 3; again++) {
 		expect_access(page(5), 8, false, MEMORY_SECURE,
@@ -308,7 +330,7 @@ START_TEST(probe)
 	uint64_t value = 0;
 
 	memcpy(ram_hva(&memory.ram, page(2)), &want, sizeof(want));
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
 	/* The tracker says secure; the MMU is what is asked. */
 	ck_assert(memory_probe(&memory, page(2), &value));
 	ck_assert_uint_eq(value, want);
@@ -337,12 +359,12 @@ START_TEST(top)
 	uint8_t byte[2 * PAGE];
 
 	ck_assert_int_eq(ram_init(&ram, s2_gpa(base), 4 * PAGE, RAM_ANON, PAGE, -1), 0);
-	ck_assert_int_eq(memory_init(&high, &ram, true), S2_OK);
-	ck_assert_int_eq(memory_start(&high, false), S2_OK);
+	ck_assert_int_eq(memory_init(&high, &protect_none, &ram, true), S2_OK);
+	ck_assert_int_eq(memory_start(&high), S2_OK);
 	ck_assert_int_eq(memory_read(&high, s2_gpa(base + 2 * PAGE), byte, 2 * PAGE), MEMORY_OK);
 	ck_assert_int_eq(memory_write(&high, s2_gpa(UINT64_MAX), byte, 1), MEMORY_OK);
 	ck_assert_int_eq(memory_write(&high, s2_gpa(UINT64_MAX), byte, 2), MEMORY_OUTSIDE);
-	ck_assert_int_eq(memory_unshared(&high, s2_gpa(UINT64_MAX)), MEMORY_OK);
+	ck_assert_int_eq(unshare_page(&high, s2_gpa(UINT64_MAX)), MEMORY_OK);
 	memory_fini(&high);
 }
 END_TEST
@@ -354,7 +376,7 @@ START_TEST(lent)
 	struct ram ram;
 
 	ck_assert_int_eq(ram_init(&ram, s2_gpa(RAM), LEN, RAM_ANON, PAGE, -1), 0);
-	ck_assert_int_eq(memory_init(&other, &ram, false), S2_OK);
+	ck_assert_int_eq(memory_init(&other, &protect_none, &ram, false), S2_OK);
 	memory_fini(&other);
 	memset(ram_hva(&ram, s2_gpa(RAM)), 1, LEN);
 	ram_fini(&ram);
@@ -373,9 +395,9 @@ static void *flicker(void *cookie)
 		void *at = ram_hva(&memory.ram, page(index));
 
 		failed += mprotect(at, PAGE, PROT_READ | PROT_WRITE) != 0;
-		failed += memory_shared(&memory, page(index)) != MEMORY_OK;
+		failed += share_page(&memory, page(index)) != MEMORY_OK;
 		failed += mprotect(at, PAGE, PROT_NONE) != 0;
-		failed += memory_unshared(&memory, page(index)) != MEMORY_OK;
+		failed += unshare_page(&memory, page(index)) != MEMORY_OK;
 	}
 	return failed ? cookie : NULL;
 }
@@ -387,8 +409,8 @@ START_TEST(threads)
 	unsigned long odd = 0;
 	void *failed;
 
-	ck_assert_int_eq(memory_start(&memory, true), S2_OK);
-	ck_assert_int_eq(memory_shared(&memory, page(5)), MEMORY_OK);
+	ck_assert_int_eq(memory_start(&memory), S2_OK);
+	ck_assert_int_eq(share_page(&memory, page(5)), MEMORY_OK);
 	test_stderr_begin();
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(pthread_create(&thread[i], NULL, flicker, &index[i]), 0);

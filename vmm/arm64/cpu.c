@@ -47,16 +47,12 @@ int arch_vm_type(const struct vm *vm, unsigned long *type)
 			  ipa_bits);
 		return EXIT_CODE_UNAVAILABLE;
 	}
-	if (vm->config.protected_vm) {
-		/* The size byte is ignored for a protected VM (arch/arm64/kvm/mmu.c). */
-		*type = KVM_VM_TYPE_ARM_PROTECTED;
-	}
 	return 0;
 }
 
 int arch_vm_refused(const struct vm *vm, int err)
 {
-	if (!vm->config.protected_vm) {
+	if (vm->config.protect != PROTECT_PKVM) {
 		log_error("KVM refuses a guest: %s", strerror(err));
 	} else if (err == EINVAL && cmdline_says_protected()) {
 		log_error(

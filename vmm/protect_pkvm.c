@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pKVM's protected VMs. The guest's share and unshare hypercalls end in the hypervisor: all that is
+ * left to us is what the guest reports through the control device.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <kvm_compat.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+
+#include "protect.h"
+#include "stats.h"
+
+/* Whether this process may lock memory past its limit (CAP_IPC_LOCK, bit 14 of CapEff). */
+static bool may_lock(void)
+{
+	unsigned long long caps = 0;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "CapEff: %llx", &caps) == 1) {
+			break;
+		}
+	}
+	if (file) {
+		fclose(file);
+	}
+	return caps >> 14 & 1;
+}
+
+/*
+ * KVM pins what a protected guest touches and counts it as locked memory (Linux,
+ * arch/arm64/kvm/mmu.c, account_locked_vm); at the limit the guest dies in mid-boot.
+ */
+static int check_locking(const struct vm *vm)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur >= vm->config.memory || may_lock()) {
+		return 0;
+	}
+	log_error("a protected guest may lock all of its %" PRIu64 " MiB, but the limit is %" PRIu64
+		  " KiB: raise it with 'ulimit -l', or run as root",
+		  vm->config.memory >> 20, (uint64_t)limit.rlim_cur >> 10);
+	return EXIT_CODE_NO_PERMISSION;
+}
+
+/* The kernel refuses to donate pages of real files: only swap-backed memory (same file, -EIO). */
+static int check_file(const struct vm *vm)
+{
+	const char *path = vm->config.backing_path;
+	struct statfs fs;
+
+	if (statfs(path, &fs)) {
+		log_error("cannot use backing file '%s': %s: check path and rights", path,
+			  strerror(errno));
+		return EXIT_CODE_NO_INPUT;
+	}
+	if (fs.f_type != TMPFS_MAGIC) {
+		log_error(
+			"a protected guest cannot live in the file '%s': KVM gives it swap-backed "
+			"memory only: use a file on tmpfs, or --backing anon, thp or memfd",
+			path);
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	return 0;
+}
+
+static int check(const struct vm *vm)
+{
+	int code = vm->config.backing == RAM_FILE ? check_file(vm) : 0;
+
+	return code ? code : check_locking(vm);
+}
+
+static void stats(const struct vm *vm)
+{
+	(void)vm;
+	fprintf(stderr, "stage2: stats: donated to the guest %" PRIu64 " pages of 4K\n",
+		stats_donated_pages());
+}
+
+const struct protect_ops protect_pkvm = {.arch = "aarch64",
+					 .secret = true,
+					 .vm_type = KVM_VM_TYPE_ARM_PROTECTED,
+					 .check = check,
+					 .create = protect_create_slot,
+					 .stats = stats};

@@ -237,6 +237,16 @@ class Thing:
         self.suites = suites
         self.get = get
         self.main_file = main_file
+        self.packages = ()  # those that must be in it
+
+
+class Libraries(Thing):
+    """Libraries to link programs of another machine with."""
+
+    def __init__(self, about, arch, packages):
+        super().__init__(about, arch, ('bookworm',),
+                         lambda apt, into: get_libraries(apt, into, packages))
+        self.packages = packages
 
 
 THINGS = {
@@ -245,12 +255,10 @@ THINGS = {
     'busybox-arm64': Thing('the userland of the arm64 boards', 'arm64',
                            ('bookworm', 'trixie'), get_busybox, 'busybox'),
     # Newer suites are no fallback here: their libraries would need a newer libc than bookworm's.
-    'sysroot-arm64': Thing('libfdt and json-c to link arm64 programs with', 'arm64', ('bookworm',),
-                           lambda apt, into: get_libraries(apt, into, ('libfdt-dev',
-                                                                       'libjson-c-dev'))),
-    'sysroot-s390x': Thing('the check library to link s390x tests with', 's390x', ('bookworm',),
-                           lambda apt, into: get_libraries(apt, into, ('check',
-                                                                       'libsubunit-dev'))),
+    'sysroot-arm64': Libraries('libfdt, json-c and libcrypto to link arm64 programs with', 'arm64',
+                               ('libfdt-dev', 'libjson-c-dev', 'libssl-dev')),
+    'sysroot-s390x': Libraries('the check library to link s390x tests with', 's390x',
+                               ('check', 'libsubunit-dev')),
 }
 DEMO_THINGS = ('kernel-arm64', 'busybox-arm64', 'sysroot-arm64')
 
@@ -273,6 +281,9 @@ def damage(name):
     manifest = read_manifest(name)
     if manifest is None:
         return 'is damaged: no manifest' if os.path.exists(folder) else 'is not cached'
+    for package in THINGS[name].packages:
+        if package not in (of['name'] for of in manifest['packages']):
+            return f'has no {package} yet'
     for path, expected in manifest['files'].items():
         try:
             if sha256(os.path.join(folder, path)) != expected:

@@ -42,6 +42,18 @@ int arch_load(struct vm *vm);
 /* Sets the boot vCPU's registers for the image. */
 int arch_vcpu_boot(struct vcpu *vcpu);
 
+/*
+ * Handles an exit that only this architecture has; called with the exits of vcpu.c taken out. Returns
+ * false if it is none of its own either.
+ */
+bool arch_exit(struct vcpu *vcpu);
+
+/*
+ * Has the guest's calls to share and unshare memory come to us as exits, for kinds of protection that
+ * carry them out themselves (protect.h). After KVM_CREATE_VM, before the first run.
+ */
+int arch_forward_calls(const struct vm *vm);
+
 /* Drives the serial console's interrupt. */
 void arch_serial_irq(struct vm *vm, bool level);
 

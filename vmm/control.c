@@ -9,28 +9,37 @@
 
 /*
  * The guest asks: can the host read this? The MMU is asked as well as the tracker, because the point
- * of the question is to see that they agree.
+ * of the question is to see that they agree. A page that was sealed for the occasion is EXPORTED now.
  */
 static void peek(struct control *control, s2_gpa_t gpa)
 {
-	struct s2_page page = memory_page(control->memory, gpa);
-	bool offered = page.state == S2_SHARED && !page.widened;
 	uint64_t value;
+	const bool readable = memory_probe(control->memory, gpa, &value);
+	const struct s2_page page = memory_page(control->memory, gpa);
+	const bool offered = page.state == S2_SHARED && !page.widened;
 
-	control->readable = memory_probe(control->memory, gpa, &value);
-	if (!control->readable) {
+	control->readable = readable && (offered || page.state == S2_EXPORTED);
+	if (!readable) {
 		log_error("gpa 0x%" PRIx64 " is secure: the host may not read it%s", gpa.val,
 			  offered ? ", although the guest says that it shares it" : "");
-	} else if (!offered) {
+	} else if (!control->readable) {
 		log_error("gpa 0x%" PRIx64
 			  " is %s: the host may not read it, although the MMU let it",
 			  gpa.val, s2_state_name(page.state));
-		control->readable = false;
 	} else {
-		log_note("gpa 0x%" PRIx64 " is shared: the host reads 0x%016" PRIx64, gpa.val,
-			 value);
+		log_note("gpa 0x%" PRIx64 " is %s: the host reads %s0x%016" PRIx64, gpa.val,
+			 s2_state_name(page.state), offered ? "" : "cipher text ", value);
 	}
 	control->peeked = control->readable ? value : 0;
+}
+
+/* The guest asks: can the host change this? */
+static void poke(struct control *control, s2_gpa_t gpa)
+{
+	control->writable = memory_poke(control->memory, gpa);
+	log_note("gpa 0x%" PRIx64 " is %s: the host %s it", gpa.val,
+		 s2_state_name(memory_page(control->memory, gpa).state),
+		 control->writable ? "has changed" : "could not change");
 }
 
 static void announce(struct control *control, s2_gpa_t gpa, bool shared)
@@ -65,6 +74,8 @@ static uint64_t control_read(void *cookie, uint64_t offset, unsigned int size)
 		return control->readable;
 	case CONTROL_PEEK_VALUE:
 		return control->peeked;
+	case CONTROL_POKE:
+		return control->writable;
 	default:
 		return 0;
 	}
@@ -87,6 +98,9 @@ static void control_write(void *cookie, uint64_t offset, unsigned int size, uint
 		break;
 	case CONTROL_PEEK:
 		peek(control, s2_gpa(value));
+		break;
+	case CONTROL_POKE:
+		poke(control, s2_gpa(value));
 		break;
 	case CONTROL_MAILBOX:
 		announce(control, s2_gpa(value), true);

@@ -15,6 +15,7 @@ struct control {
 	s2_gpa_t mailbox; /* 0 until the guest has one */
 	uint64_t peeked;  /* what the last peek read */
 	bool readable;	  /* whether it could */
+	bool writable;	  /* whether the last poke could */
 };
 
 /* Puts the device on a bus at gpa. Fails as bus_add(). */

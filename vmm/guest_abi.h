@@ -19,6 +19,7 @@
 #define CONTROL_PEEK_VALUE 0x20 /* R: what the host read, 0 if nothing */
 #define CONTROL_DOORBELL 0x28	/* W: the mailbox has news for the host */
 #define CONTROL_MAILBOX 0x30	/* W: gpa of the mailbox page, shared already */
+#define CONTROL_POKE 0x38 /* W: the host tries to change 8 bytes at this gpa; R: 1 if it could */
 #define CONTROL_SIZE 0x1000
 
 /* What the agent can be told to do. */

@@ -8,6 +8,8 @@
 #include "log.h"
 #include "protect.h"
 
+#define AGAIN_MAX 8 /* times that a back end is asked once more before the request waits */
+
 static void *env_alloc(void *cookie, size_t size)
 {
 	(void)cookie;
@@ -31,6 +33,12 @@ enum s2_err memory_init(struct memory *memory, const struct protect_ops *ops, co
 		return err;
 	}
 	pthread_mutex_init(&memory->lock, NULL);
+	memory->backend = (struct s2_backend){.convert = ops->convert, .cookie = memory};
+	memory->engine = (struct s2_engine){.track = &memory->track,
+					    .backend = ops->convert ? &memory->backend : NULL};
+	memory->job = (struct s2_job){.phase = S2_JOB_IDLE};
+	memory->conversions = 0;
+	memory->loaded_count = 0;
 	memory->protect_ops = ops;
 	memory->protect = NULL;
 	memory->ram = *ram;
@@ -61,10 +69,21 @@ void memory_unlock(struct memory *memory)
 	pthread_mutex_unlock(&memory->lock);
 }
 
+bool memory_has_room(const struct memory *memory, s2_gpa_t gpa, uint64_t len)
+{
+	return !memory->started && ram_contains(&memory->ram, gpa, len);
+}
+
 void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len)
 {
-	if (memory->started || !ram_contains(&memory->ram, gpa, len)) {
+	const uint64_t offset = gpa.val & (S2_PAGE_SIZE - 1);
+	const uint64_t pages = (offset + len + S2_PAGE_SIZE - 1) & ~(S2_PAGE_SIZE - 1);
+
+	if (!memory_has_room(memory, gpa, len) || memory->loaded_count == MEMORY_LOADED_MAX) {
 		return NULL;
+	}
+	if (pages) {
+		memory->loaded[memory->loaded_count++] = s2_range(s2_gpa(gpa.val - offset), pages);
 	}
 	return ram_hva(&memory->ram, gpa);
 }
@@ -84,30 +103,80 @@ enum s2_err memory_start(struct memory *memory)
 
 enum s2_err memory_convert(struct memory *memory, enum s2_move move, struct s2_range range)
 {
-	return s2_track_move(&memory->track, range, move, false);
+	/* No grain cuts a request: a back end is asked once for all of it. */
+	const struct s2_request request = {
+		.move = move, .range = range, .grain = UINT64_C(1) << 40, .policy = S2_EXACT};
+	enum s2_err err = s2_convert_resume(&memory->engine, &memory->job);
+
+	if (!err) {
+		__atomic_fetch_add(&memory->conversions, 1, __ATOMIC_RELEASE);
+		err = s2_convert(&memory->engine, &request, &memory->job);
+	}
+	for (int again = 0; err == S2_ERR_AGAIN && again < AGAIN_MAX; again++) {
+		err = s2_convert_resume(&memory->engine, &memory->job);
+	}
+	/* What failed goes back; what wants to be called again stays, and goes on before the next. */
+	if (err == S2_ERR_BACKEND && s2_convert_stop(&memory->engine, &memory->job)) {
+		err = S2_ERR_STATE;
+	}
+	return err;
 }
 
-static enum memory_err guest_move(struct memory *memory, enum s2_move move, struct s2_range range)
+/*
+ * Are all pages in that state? A guest's page is its own while the host has it sealed: EXPORTED counts as
+ * SECURE, and *sealed is the first such span.
+ */
+static bool all_are(const struct memory *memory, struct s2_range range, enum s2_state state,
+		    struct s2_span *sealed)
 {
-	enum s2_err err;
+	struct s2_span span;
+
+	sealed->range.len = 0;
+	for (uint64_t done = 0; done < range.len; done += span.range.len) {
+		if (s2_track_next(&memory->track, s2_gpa(range.start.val + done), range, &span) ||
+		    span.page.moving) {
+			return false;
+		}
+		if (span.page.state == S2_EXPORTED && state == S2_SECURE) {
+			*sealed = sealed->range.len ? *sealed : span;
+		} else if (span.page.state != state) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static enum memory_err guest_move(struct memory *memory, enum s2_move move, enum s2_state from,
+				  struct s2_range range)
+{
+	enum memory_err err = MEMORY_OK;
+	struct s2_span sealed;
+	bool ok;
 
 	if (!ram_contains(&memory->ram, range.start, range.len)) {
 		return MEMORY_OUTSIDE;
 	}
 	memory_lock(memory);
-	err = memory_convert(memory, move, range);
+	ok = all_are(memory, range, from, &sealed);
+	while (ok && sealed.range.len) {
+		ok = !memory_convert(memory, S2_IMPORT, sealed.range) &&
+		     all_are(memory, range, from, &sealed);
+	}
+	if (!ok || memory_convert(memory, move, range)) {
+		err = MEMORY_STATE;
+	}
 	memory_unlock(memory);
-	return err ? MEMORY_STATE : MEMORY_OK;
+	return err;
 }
 
 enum memory_err memory_guest_share(struct memory *memory, struct s2_range range)
 {
-	return guest_move(memory, S2_SHARE, range);
+	return guest_move(memory, S2_SHARE, S2_SECURE, range);
 }
 
 enum memory_err memory_guest_unshare(struct memory *memory, struct s2_range range)
 {
-	return guest_move(memory, S2_UNSHARE, range);
+	return guest_move(memory, S2_UNSHARE, S2_SHARED, range);
 }
 
 /* Bytes from gpa to the end of its page. */
@@ -131,8 +200,22 @@ static bool offered(const struct memory *memory, s2_gpa_t gpa, uint64_t len, s2_
 	return true;
 }
 
+/* Within a page. What the MMU refuses is tried again if the kind of protection lets it. */
+static bool copy_part(struct memory *memory, s2_gpa_t gpa, void *to, const void *from, size_t len)
+{
+	enum memory_err (*host_access)(struct memory *, s2_gpa_t) =
+		memory->protect_ops->host_access;
+	void *guest = ram_hva(&memory->ram, gpa);
+	bool ok = to ? guard_read(to, guest, len) : guard_write(guest, from, len);
+
+	if (!ok && host_access && !host_access(memory, gpa)) {
+		ok = to ? guard_read(to, guest, len) : guard_write(guest, from, len);
+	}
+	return ok;
+}
+
 /* Copies page by page, so that *secure can be the first place that the MMU refuses. */
-static bool copy(const struct memory *memory, s2_gpa_t gpa, void *to, const void *from, size_t len,
+static bool copy(struct memory *memory, s2_gpa_t gpa, void *to, const void *from, size_t len,
 		 s2_gpa_t *secure)
 {
 	bool ok = true;
@@ -141,11 +224,10 @@ static bool copy(const struct memory *memory, s2_gpa_t gpa, void *to, const void
 		const s2_gpa_t at = s2_gpa(gpa.val + done);
 		const size_t page = (size_t)to_page_end(at);
 		const size_t part = len - done < page ? len - done : page;
-		void *guest = ram_hva(&memory->ram, at);
 
 		*secure = at;
-		ok = to ? guard_read((uint8_t *)to + done, guest, part)
-			: guard_write(guest, (const uint8_t *)from + done, part);
+		ok = copy_part(memory, at, to ? (uint8_t *)to + done : NULL,
+			       to ? NULL : (const uint8_t *)from + done, part);
 		done += part;
 	}
 	return ok;
@@ -185,9 +267,34 @@ enum memory_err memory_write(struct memory *memory, s2_gpa_t gpa, const void *fr
 
 bool memory_probe(struct memory *memory, s2_gpa_t gpa, uint64_t *value)
 {
+	s2_gpa_t refused;
+	bool ok;
+
 	*value = 0;
-	return ram_contains(&memory->ram, gpa, sizeof(*value)) &&
-	       guard_read(value, ram_hva(&memory->ram, gpa), sizeof(*value));
+	if (!ram_contains(&memory->ram, gpa, sizeof(*value))) {
+		return false;
+	}
+	memory_lock(memory);
+	ok = copy(memory, gpa, value, NULL, sizeof(*value), &refused);
+	memory_unlock(memory);
+	return ok;
+}
+
+bool memory_poke(struct memory *memory, s2_gpa_t gpa)
+{
+	s2_gpa_t refused;
+	uint64_t value;
+	bool ok;
+
+	if (!ram_contains(&memory->ram, gpa, sizeof(value))) {
+		return false;
+	}
+	memory_lock(memory);
+	ok = copy(memory, gpa, &value, NULL, sizeof(value), &refused);
+	value ^= 1;
+	ok = ok && copy(memory, gpa, NULL, &value, sizeof(value), &refused);
+	memory_unlock(memory);
+	return ok;
 }
 
 struct s2_page memory_page(struct memory *memory, s2_gpa_t gpa)

@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 #include <ram.h>
-#include <stage2/track.h>
+#include <stage2/convert.h>
 
 enum memory_err {
 	MEMORY_OK = 0,
@@ -24,9 +24,19 @@ enum memory_err {
 
 struct protect_ops;
 
+/* How many pieces an image may have: segments of its file, and what comes with it. */
+#define MEMORY_LOADED_MAX 24
+
 struct memory {
 	struct ram ram;
 	struct s2_track track;
+	struct s2_engine engine; /* moves the pages, through the kind's back end */
+	struct s2_backend backend;
+	struct s2_job
+		job; /* one move at a time; under way only if it could neither end nor go back */
+	uint64_t conversions; /* moves so far; atomic: a vCPU that failed compares it */
+	struct s2_range loaded[MEMORY_LOADED_MAX]; /* whole pages that hold the image */
+	size_t loaded_count;
 	const struct protect_ops *protect_ops; /* how the guest is protected (protect.h) */
 	void *protect;			       /* that kind's own, from its create to its fini */
 	pthread_mutex_t lock;
@@ -45,8 +55,12 @@ void memory_fini(struct memory *memory);
 void memory_lock(struct memory *memory);
 void memory_unlock(struct memory *memory);
 
+/* Is [gpa, gpa + len) inside RAM, and the guest has not started? */
+bool memory_has_room(const struct memory *memory, s2_gpa_t gpa, uint64_t len);
+
 /*
- * A place to load len bytes of an image to; NULL if it is not inside RAM, or if the guest has started.
+ * A place to load len bytes of an image to; NULL if it is not inside RAM, if the guest has started, or if
+ * the image has too many pieces.
  */
 void *memory_load(struct memory *memory, s2_gpa_t gpa, uint64_t len);
 
@@ -79,10 +93,13 @@ enum memory_err memory_read(struct memory *memory, s2_gpa_t gpa, void *to, size_
 enum memory_err memory_write(struct memory *memory, s2_gpa_t gpa, const void *from, size_t len);
 
 /*
- * Does the MMU let the host read 8 bytes at gpa, whatever the tracker says? *value is set if it does.
- * For tests and measurements, which compare the two. False too for what is not RAM.
+ * The host as one that does not ask the tracker: reads, or changes, 8 bytes at gpa. False if the MMU
+ * refuses, or for what is not RAM; else *value is set. Where pages are sealed (--protect uv), that exports
+ * them: the value is cipher text, and what is changed is a page that the guest cannot have back.
+ * memory_poke() inverts the lowest bit. For tests and measurements.
  */
 bool memory_probe(struct memory *memory, s2_gpa_t gpa, uint64_t *value);
+bool memory_poke(struct memory *memory, s2_gpa_t gpa);
 
 /* What the tracker says of the page; S2_NONE for what is not RAM. */
 struct s2_page memory_page(struct memory *memory, s2_gpa_t gpa);

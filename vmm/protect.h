@@ -14,6 +14,7 @@
 #ifndef VMM_PROTECT_H
 #define VMM_PROTECT_H
 
+#include <ram.h>
 #include <stage2/convert.h>
 #include <stdbool.h>
 
@@ -38,6 +39,7 @@ struct protect_ops {
 	 * converts nothing.
 	 */
 	bool sees_calls;
+	enum ram_backing backing; /* what --backing is if the user says nothing */
 	/* For KVM_CREATE_VM; 0: the type of the architecture's ordinary VM. */
 	unsigned long vm_type;
 
@@ -51,8 +53,7 @@ struct protect_ops {
 	int (*create)(struct vm *vm);
 
 	/*
-	 * The image is loaded, the guest is about to run, and all pages are in their first state. With
-	 * memory's lock held.
+	 * The image is loaded, the guest is about to run, and all pages are in their first state.
 	 */
 	int (*start)(struct vm *vm);
 
@@ -71,9 +72,9 @@ struct protect_ops {
 				       bool is_private);
 
 	/*
-	 * The host wants to look at, or to change, the page at gpa, which the guest has not shared.
-	 * MEMORY_OK: it may go on, and what it finds is cipher text. With memory's lock held; an
-	 * access that is refused by the MMU alone is caught by guard.h. NULL: as the MMU says.
+	 * The MMU refused the host an access to the page that holds gpa. MEMORY_OK: it may try again,
+	 * and what it finds in a page that the guest does not share is cipher text. With memory's lock
+	 * held. NULL: that was the last word.
 	 */
 	enum memory_err (*host_access)(struct memory *memory, s2_gpa_t gpa);
 
@@ -105,5 +106,6 @@ int protect_create_slot(struct vm *vm);
 
 extern const struct protect_ops protect_none;
 extern const struct protect_ops protect_pkvm;
+extern const struct protect_ops protect_uv;
 
 #endif

@@ -28,7 +28,7 @@ static const char usage[] =
 	"  --append STR         kernel command line, or the payload's commands\n"
 	"  --memory SIZE        guest RAM, a multiple of 4K, with K, M or G (256M)\n"
 	"  --cpus N             vCPUs, 1 to 8 (1)\n"
-	"  --backing KIND       anon, thp, memfd, or file:PATH (anon)\n"
+	"  --backing KIND       anon, thp, memfd, or file:PATH (anon; memfd for uv)\n"
 	"  --populate           allocate all guest RAM before the start\n"
 	"  --protect KIND       keep the guest's memory from the host: none, pkvm, sw, uv\n"
 	"                       (none)\n"
@@ -44,6 +44,7 @@ static const char usage[] =
 
 struct run_options {
 	struct vm_config vm;
+	bool backing; /* was given */
 	bool stats;
 	bool help;
 };
@@ -102,6 +103,7 @@ static int take_option(void *cookie, int id, const char *value)
 		vm->cpu_count = (unsigned int)number;
 		return 0;
 	case OPT_BACKING:
+		options->backing = true;
 		return parse_backing(value, &vm->backing, &vm->backing_path)
 			       ? 0
 			       : parse_bad_value("backing", value,
@@ -132,6 +134,9 @@ static int parse_arguments(struct run_options *options, int argc, char **argv)
 	if (rest < argc) {
 		log_error("unexpected argument '%s': see 'stage2 run --help'", argv[rest]);
 		return EXIT_CODE_USAGE;
+	}
+	if (!options->backing && protect_ops(options->vm.protect)) {
+		options->vm.backing = protect_ops(options->vm.protect)->backing;
 	}
 	if (!options->vm.kernel) {
 		log_error("no guest to run: use --kernel FILE, or see 'stage2 run --help'");

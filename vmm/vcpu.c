@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "arch.h"
 #include "stats.h"
-#include "vm.h"
 
-static void guest_failed(struct vcpu *vcpu, const char *why)
+void vcpu_failed(struct vcpu *vcpu, const char *why)
 {
 	log_error("the guest cannot go on: %s (vCPU %u)", why, vcpu->index);
 	vm_stop(vcpu->vm, EXIT_CODE_GUEST_FAILED);
@@ -18,22 +18,25 @@ static void guest_failed(struct vcpu *vcpu, const char *why)
 /* What KVM_RUN's errors mean for a guest that has run before (Linux, arch/arm64/kvm/mmu.c). */
 static void run_failed(struct vcpu *vcpu, int err)
 {
+	if (vm_stopped(vcpu->vm)) {
+		return; /* somebody has said why already */
+	}
 	switch (err) {
 	case ENOMEM:
-		guest_failed(vcpu, "KVM is out of memory, or at the limit of locked memory: "
-				   "raise 'ulimit -l', or use a smaller guest");
+		vcpu_failed(vcpu, "KVM is out of memory, or at the limit of locked memory: "
+				  "raise 'ulimit -l', or use a smaller guest");
 		break;
 	case EFAULT:
-		guest_failed(vcpu, "it touched memory that KVM cannot give it");
+		vcpu_failed(vcpu, "it touched memory that KVM cannot give it");
 		break;
 	case EIO:
-		guest_failed(vcpu, "KVM cannot donate this memory: its backing is not swap-backed");
+		vcpu_failed(vcpu, "KVM cannot donate this memory: its backing is not swap-backed");
 		break;
 	case ENOSYS:
-		guest_failed(vcpu, "it used a device in a way that KVM cannot emulate");
+		vcpu_failed(vcpu, "it used a device in a way that KVM cannot emulate");
 		break;
 	default:
-		guest_failed(vcpu, strerror(err));
+		vcpu_failed(vcpu, strerror(err));
 		break;
 	}
 }
@@ -48,7 +51,7 @@ static void system_event(struct vcpu *vcpu)
 		vm_stop(vcpu->vm, EXIT_CODE_GUEST_RESET);
 		break;
 	default:
-		guest_failed(vcpu, "it reported a crash");
+		vcpu_failed(vcpu, "it reported a crash");
 		break;
 	}
 }
@@ -71,16 +74,19 @@ static void handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_INTR:
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
-		guest_failed(vcpu, "the processor refused to enter it");
+		vcpu_failed(vcpu, "the processor refused to enter it");
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		guest_failed(vcpu, "KVM reported an internal error");
+		vcpu_failed(vcpu, "KVM reported an internal error");
 		break;
 	default: {
 		char why[64];
 
+		if (arch_exit(vcpu)) {
+			break;
+		}
 		snprintf(why, sizeof(why), "unknown exit %u from KVM", run->exit_reason);
-		guest_failed(vcpu, why);
+		vcpu_failed(vcpu, why);
 		break;
 	}
 	}

@@ -105,6 +105,9 @@ void vm_destroy(struct vm *vm);
  */
 bool vcpu_run(struct vcpu *vcpu);
 
+/* The guest cannot go on, and why: one line, and the VM stops. In the vCPU's thread. */
+void vcpu_failed(struct vcpu *vcpu, const char *why);
+
 /*
  * Runs every vCPU in a thread of its own until the VM stops; vcpu_join() waits for them. On failure
  * the VM is stopping, and vcpu_join() is still owed.

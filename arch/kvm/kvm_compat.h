@@ -20,4 +20,19 @@
 #define KVM_CAP_ARM_SUPPORTED_BLOCK_SIZES 229
 #endif
 
+/*
+ * arm64, Linux 6.4, arch/arm64/include/uapi/asm/kvm.h: which of the guest's SMCCC calls come to us. By
+ * names of our own, for newer headers have these as a structure and an enum.
+ */
+#define KVM_COMPAT_ARM_VM_SMCCC_CTRL 0
+#define KVM_COMPAT_ARM_VM_SMCCC_FILTER 0
+#define KVM_COMPAT_SMCCC_FWD_TO_USER 2
+
+struct kvm_compat_smccc_filter {
+	__u32 base;
+	__u32 nr_functions;
+	__u8 action;
+	__u8 pad[15];
+};
+
 #endif

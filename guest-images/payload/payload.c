@@ -8,6 +8,8 @@
  *	share=GPA,PAGES           MEM_SHARE, one call a page, and tell the VMM
  *	unshare=GPA,PAGES         tell the VMM, and MEM_UNSHARE
  *	peek=GPA                  ask the VMM to read there
+ *	poke=GPA                  ask the VMM to change what is there
+ *	call=F[,X1[,X2[,X3]]]     a hypercall as it is, and its result
  *	exit=CODE                 end with this code
  *	agent                     serve commands through the mailbox (vmm/guest_abi.h)
  *
@@ -326,6 +328,34 @@ static void peek(const char *text)
 	}
 }
 
+static void poke(const char *text)
+{
+	const uint64_t gpa = number(&text);
+
+	machine_write64(CONTROL_BASE + CONTROL_POKE, gpa);
+	print("poke ");
+	print_hex(gpa);
+	print(machine_read64(CONTROL_BASE + CONTROL_POKE) ? ": the host changed it\n"
+							  : ": the host could not\n");
+}
+
+static void call_command(const char *text)
+{
+	uint64_t word[4] = {0};
+	int64_t result;
+
+	print("call");
+	for (unsigned int i = 0; i < 4 && *text && *text != ' '; i++) {
+		word[i] = number(&text);
+		print(" ");
+		print_hex(word[i]);
+	}
+	result = machine_hvc_all(word);
+	print(result < 0 ? ": -" : ": ");
+	print_hex(result < 0 ? 0 - (uint64_t)result : (uint64_t)result);
+	print("\n");
+}
+
 /* Addresses come from the running code: the image may lie anywhere, so no table of pointers. */
 static void command(const char *text)
 {
@@ -341,6 +371,10 @@ static void command(const char *text)
 		memory_command("unshare", AGENT_UNSHARE, rest);
 	} else if (word_is(text, "peek", &rest)) {
 		peek(rest);
+	} else if (word_is(text, "poke", &rest)) {
+		poke(rest);
+	} else if (word_is(text, "call", &rest)) {
+		call_command(rest);
 	} else if (word_is(text, "exit", &rest)) {
 		leave(number(&rest));
 	} else if (word_is(text, "agent", &rest)) {

@@ -146,8 +146,8 @@ static int load_kernel(struct vm *vm, uint64_t *end)
 		return code;
 	}
 	code = check_kernel(&file, &header);
-	if (!code &&
-	    !memory_load(&vm->memory, s2_gpa(RAM_BASE + header.text_offset), header.image_size)) {
+	if (!code && !memory_has_room(&vm->memory, s2_gpa(RAM_BASE + header.text_offset),
+				      header.image_size)) {
 		log_error("kernel '%s' is too large for the guest: it takes %" PRIu64
 			  " KiB when it runs, and --memory is %" PRIu64 " KiB: use more",
 			  file.path, header.image_size >> 10, vm->config.memory >> 10);

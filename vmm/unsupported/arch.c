@@ -64,6 +64,18 @@ int arch_vcpu_boot(struct vcpu *vcpu)
 	return unsupported();
 }
 
+bool arch_exit(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
+}
+
+int arch_forward_calls(const struct vm *vm)
+{
+	(void)vm;
+	return unsupported();
+}
+
 void arch_serial_irq(struct vm *vm, bool level)
 {
 	(void)vm;

@@ -14,16 +14,23 @@
 #define HVC_MEM_UNSHARE UINT64_C(0xc6000004)
 #define HVC_SYSTEM_OFF UINT64_C(0x84000008) /* PSCI 0.2, Arm DEN 0022 */
 
-static inline int64_t machine_hvc(uint64_t function, uint64_t argument)
+static inline int64_t machine_hvc_all(const uint64_t word[4])
 {
-	register uint64_t x0 __asm__("x0") = function;
-	register uint64_t x1 __asm__("x1") = argument;
-	register uint64_t x2 __asm__("x2") = 0;
-	register uint64_t x3 __asm__("x3") = 0;
+	register uint64_t x0 __asm__("x0") = word[0];
+	register uint64_t x1 __asm__("x1") = word[1];
+	register uint64_t x2 __asm__("x2") = word[2];
+	register uint64_t x3 __asm__("x3") = word[3];
 
 	/* SMCCC 1.1: x0 to x3 may change, x4 to x17 are kept. */
 	__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory");
 	return (int64_t)x0;
+}
+
+static inline int64_t machine_hvc(uint64_t function, uint64_t argument)
+{
+	const uint64_t word[4] = {function, argument, 0, 0};
+
+	return machine_hvc_all(word);
 }
 
 static inline uint64_t machine_ticks(void)

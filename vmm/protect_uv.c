@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Protection in the manner of s390 for an ordinary KVM guest: what the host reaches for is exported,
+ * that is sealed, first; what the guest reaches for is imported first, and only if it is what was sealed.
+ * All pages are SECURE for the tracker from the start; of those that the guest has not used yet, the
+ * Ultravisor hears when they are touched for the first time.
+ */
+#include "protect_uv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "arch.h"
+#include "log.h"
+#include "vm.h"
+
+static int check(const struct vm *vm)
+{
+	const int err = uv_views_possible();
+
+	if (vm->config.backing != RAM_MEMFD) {
+		log_error("'--protect uv' maps the guest's memory more than once: use --backing "
+			  "memfd, which is what it takes if nothing is said");
+		return EXIT_CODE_USAGE;
+	}
+	if (err == -ENOSYS) {
+		log_error("'--protect uv' needs userfaultfd with minor faults on shared memory: "
+			  "Linux 5.14 or newer, with CONFIG_USERFAULTFD");
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	if (err) {
+		log_error("no permission to see KVM's page faults (%s): run as root, or get access "
+			  "to /dev/userfaultfd",
+			  strerror(-err));
+		return EXIT_CODE_NO_PERMISSION;
+	}
+	return 0;
+}
+
+static uint16_t move_page(struct uv_guest *guest, enum s2_move move, s2_gpa_t gpa)
+{
+	switch (move) {
+	case S2_SHARE:
+		return uv_guest_share(guest, gpa);
+	case S2_UNSHARE:
+		return uv_guest_unshare(guest, gpa);
+	case S2_EXPORT:
+		return uv_guest_export(guest, gpa);
+	case S2_IMPORT:
+		return uv_guest_import(guest, gpa);
+	case S2_DONATE:
+		return S2_UVC_RC_EXECUTED; /* comes with the guest's first access */
+	case S2_RECLAIM:
+	case S2_MOVE_COUNT:
+		break;
+	}
+	return S2_UVC_RC_INV_CMD;
+}
+
+static struct s2_answer convert(void *cookie, enum s2_move move, struct s2_range range)
+{
+	struct memory *memory = cookie;
+	struct protect_uv *uv = memory->protect;
+	struct s2_answer answer = {.reply = S2_REPLY_OK};
+
+	while (answer.done < range.len && answer.reply == S2_REPLY_OK) {
+		switch (move_page(&uv->guest, move, s2_gpa(range.start.val + answer.done))) {
+		case S2_UVC_RC_EXECUTED:
+			answer.done += S2_PAGE_SIZE;
+			break;
+		case S2_UVC_RC_IN_USE:
+			answer.reply = S2_REPLY_BUSY;
+			break;
+		default:
+			answer.reply = S2_REPLY_FAILED;
+			break;
+		}
+	}
+	return answer;
+}
+
+/* The guest waits for the page. What it is to find there is there when this returns true. */
+static bool bring_in(struct memory *memory, s2_gpa_t gpa)
+{
+	struct protect_uv *uv = memory->protect;
+	const struct s2_range range = s2_range(gpa, S2_PAGE_SIZE);
+	struct s2_page page;
+
+	if (s2_track_get(&memory->track, gpa, &page)) {
+		return false;
+	}
+	switch (page.state) {
+	case S2_EXPORTED:
+		return !memory_convert(memory, S2_IMPORT, range);
+	case S2_SECURE:
+		return !uv_guest_unused(&uv->guest, gpa) ||
+		       uv_guest_import(&uv->guest, gpa) == S2_UVC_RC_EXECUTED;
+	case S2_SHARED:
+		return true;
+	case S2_NONE:
+	case S2_POISONED:
+	case S2_STATE_COUNT:
+		break;
+	}
+	return false;
+}
+
+static void handle(struct memory *memory, uint64_t offset)
+{
+	struct protect_uv *uv = memory->protect;
+	const s2_gpa_t gpa = s2_gpa(memory->ram.gpa.val + offset);
+	bool ok;
+
+	memory_lock(memory);
+	ok = bring_in(memory, gpa) && !uv_views_give(&uv->views, offset);
+	memory_unlock(memory);
+	if (ok) {
+		return;
+	}
+	log_error("gpa 0x%" PRIx64
+		  " is not what was exported: the host has changed it, and the guest cannot go on",
+		  gpa.val);
+	uv->fail(uv->cookie);
+	if (uv_views_deny(&uv->views, offset)) {
+		log_note("the guest still waits for gpa 0x%" PRIx64, gpa.val);
+	}
+}
+
+static void *handler(void *cookie)
+{
+	struct memory *memory = cookie;
+	struct protect_uv *uv = memory->protect;
+	uint64_t offset;
+
+	while (uv_views_wait(&uv->views, uv->stop, &offset)) {
+		handle(memory, offset);
+	}
+	return NULL;
+}
+
+int protect_uv_init(struct memory *memory, unsigned int cpu_count, bool kvm,
+		    void (*fail)(void *cookie), void *cookie)
+{
+	struct protect_uv *uv = calloc(1, sizeof(*uv));
+	int err;
+
+	if (!uv) {
+		return -ENOMEM;
+	}
+	uv->fail = fail;
+	uv->cookie = cookie;
+	err = uv_views_init(&uv->views, &memory->ram, kvm);
+	if (err) {
+		free(uv);
+		return err;
+	}
+	err = uv_guest_init(&uv->guest, &uv->views, &memory->ram, cpu_count);
+	if (err) {
+		uv_views_fini(&uv->views);
+		free(uv);
+		return err;
+	}
+	memory->protect = uv;
+	uv->stop = eventfd(0, EFD_CLOEXEC);
+	err = uv->stop < 0 ? -errno : -pthread_create(&uv->handler, NULL, handler, memory);
+	uv->handling = !err;
+	if (err) {
+		protect_uv_fini(memory);
+	}
+	return err;
+}
+
+void protect_uv_fini(struct memory *memory)
+{
+	struct protect_uv *uv = memory->protect;
+	const uint64_t one = 1;
+
+	if (!uv) {
+		return;
+	}
+	if (uv->handling && write(uv->stop, &one, sizeof(one)) == sizeof(one)) {
+		pthread_join(uv->handler, NULL);
+	}
+	if (uv->stop >= 0) {
+		close(uv->stop);
+	}
+	uv_guest_fini(&uv->guest);
+	uv_views_fini(&uv->views);
+	free(uv);
+	memory->protect = NULL;
+}
+
+int protect_uv_boot(struct memory *memory)
+{
+	struct protect_uv *uv = memory->protect;
+	int err;
+
+	memory_lock(memory);
+	err = uv_guest_boot(&uv->guest, memory->loaded, memory->loaded_count);
+	memory_unlock(memory);
+	return err;
+}
+
+static void guest_failed(void *cookie)
+{
+	vm_stop(cookie, EXIT_CODE_GUEST_FAILED);
+}
+
+static int create(struct vm *vm)
+{
+	const struct protect_uv *uv;
+	const int err = protect_uv_init(&vm->memory, vm->config.cpu_count, true, guest_failed, vm);
+	int code;
+
+	if (err) {
+		log_error("cannot set up the Ultravisor: %s", strerror(-err));
+		return EXIT_CODE_OS;
+	}
+	uv = vm->memory.protect;
+	code = protect_slot(vm, s2_hva((uintptr_t)uv->views.slot));
+	return code ? code : arch_forward_calls(vm);
+}
+
+static int start(struct vm *vm)
+{
+	return protect_uv_boot(&vm->memory) ? EXIT_CODE_INTERNAL : 0;
+}
+
+/* The tracker's states but SECURE are open for the host; it may just be that the kernel swapped. */
+static enum memory_err host_access(struct memory *memory, s2_gpa_t gpa)
+{
+	struct protect_uv *uv = memory->protect;
+	const struct s2_range range = s2_range(s2_gpa(gpa.val & ~(S2_PAGE_SIZE - 1)), S2_PAGE_SIZE);
+	struct s2_page page;
+
+	if (s2_track_get(&memory->track, gpa, &page) || page.moving) {
+		return MEMORY_SECURE;
+	}
+	if (page.state == S2_SECURE && memory_convert(memory, S2_EXPORT, range)) {
+		return MEMORY_SECURE;
+	}
+	return page.state == S2_NONE || page.state == S2_POISONED ||
+			       uv_views_show(&uv->views, range.start.val - memory->ram.gpa.val)
+		       ? MEMORY_SECURE
+		       : MEMORY_OK;
+}
+
+static void stats(const struct vm *vm)
+{
+	struct protect_uv *uv = vm->memory.protect;
+	struct s2_uv_count count;
+
+	/* The guest is over. Now, so that what it had can be counted. */
+	uv_guest_destroy(&uv->guest);
+	count = s2_uv_count(&uv->guest.uv);
+	fprintf(stderr,
+		"stage2: stats: pages unpacked %" PRIu64 ", new %" PRIu64 ", exported %" PRIu64
+		", imported %" PRIu64 " (refused %" PRIu64 "), shared %" PRIu64
+		", unshared %" PRIu64 ", destroyed %" PRIu64 "\n",
+		count.unpacked, count.first_imports, count.exports,
+		count.imports - count.first_imports, count.refused, count.shares, count.unshares,
+		uv->guest.destroyed);
+}
+
+const struct protect_ops protect_uv = {.arch = "aarch64",
+				       .secret = true,
+				       .sees_calls = true,
+				       .backing = RAM_MEMFD,
+				       .check = check,
+				       .create = create,
+				       .start = start,
+				       .convert = convert,
+				       .host_access = host_access,
+				       .stats = stats,
+				       .fini = protect_uv_fini};

@@ -9,12 +9,15 @@
 #include <stage2/err.h>
 #include <stage2/fmt.h>
 #include <stage2/gather.h>
+#include <stage2/hole.h>
 #include <stage2/map.h>
 #include <stage2/mmu.h>
+#include <stage2/pin.h>
 #include <stage2/run.h>
 #include <stage2/space.h>
 #include <stage2/track.h>
 #include <stage2/types.h>
+#include <stage2/view.h>
 #include <stage2/walk.h>
 
 #endif

@@ -13,6 +13,7 @@
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
 void *memmove(void *to, const void *from, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
 
 /* Adds to the space's events and clears. Any number of threads. */
 void s2_events_add(struct s2_space *s, struct s2_events *events);

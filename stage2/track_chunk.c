@@ -463,7 +463,7 @@ void s2_track_count(const struct s2_track *t, struct s2_pages pages, uint64_t co
 }
 
 /* Counted page by page, and not by the words that the counters were made with. */
-static bool check_map(const struct part *part, uint64_t count[S2_CODE_COUNT])
+static bool check_map(const struct part *part, uint32_t count[S2_CODE_COUNT])
 {
 	const struct s2_track_map *map = s2_chunk_map(part->chunk);
 
@@ -479,14 +479,14 @@ static bool check_map(const struct part *part, uint64_t count[S2_CODE_COUNT])
 bool s2_region_check(const struct s2_track *t, struct s2_pages region, uint64_t *map_count)
 {
 	const struct s2_track_region *counters = s2_track_region(t, region.start);
-	uint64_t seen[S2_CODE_COUNT] = {0};
+	uint32_t seen[S2_CODE_COUNT] = {0};
 	uint64_t maps = 0;
 
 	while (region.start < region.end) {
 		struct part part = part_first(t, region);
 
 		if (s2_chunk_is_uniform(part.chunk)) {
-			seen[s2_chunk_code(part.chunk)] += part_len(&part);
+			seen[s2_chunk_code(part.chunk)] += (uint32_t)part_len(&part);
 		} else if (check_map(&part, seen)) {
 			maps++;
 		} else {
@@ -494,11 +494,6 @@ bool s2_region_check(const struct s2_track *t, struct s2_pages region, uint64_t 
 		}
 		region.start += part_len(&part);
 	}
-	for (unsigned code = 0; code < S2_CODE_COUNT; code++) {
-		if (seen[code] != counters->count[code]) {
-			return false;
-		}
-	}
 	*map_count += maps;
-	return maps == counters->map_count;
+	return maps == counters->map_count && memcmp(seen, counters->count, sizeof(seen)) == 0;
 }

@@ -89,6 +89,14 @@ void s2_plan_rewind(struct s2_plan *p);
  */
 bool s2_plan_next(struct s2_plan *p, struct s2_pages *piece, enum s2_state *state);
 
+/* Index of the first run that ends behind a page. */
+size_t s2_first_run(const struct s2_run *runs, size_t run_count, uint64_t page);
+
+/* These pages are about to become secure; they are at rest again; they are poisoned. See mark.h. */
+void s2_marks_enter(const struct s2_engine *e, struct s2_pages pages);
+void s2_marks_leave(const struct s2_engine *e, struct s2_pages pages);
+void s2_marks_poison(const struct s2_engine *e, struct s2_pages pages);
+
 /* Tables that narrowing these pages in the view may need. Adds to *tables. */
 void s2_view_count_cuts(const struct s2_view *v, const struct s2_engine *e, struct s2_pages pages,
 			struct s2_table_count *tables);

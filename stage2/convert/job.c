@@ -207,6 +207,9 @@ static enum s2_err start(struct s2_engine *e, const struct s2_request *request, 
 		return err;
 	}
 	enter_job(e, job, &plan);
+	if (plan.codes->end == S2_SECURE) {
+		s2_marks_enter(e, plan.scope);
+	}
 	while (err == S2_OK && s2_plan_next(&plan, &piece, &state)) {
 		err = begin_piece(&plan, job, piece, state);
 	}
@@ -278,6 +281,7 @@ static void end_job(struct s2_engine *e, struct s2_job *job)
 		link = &(*link)->next;
 	}
 	*link = job->next;
+	s2_marks_leave(e, scope_of(job));
 	job->next = NULL;
 	job->phase = S2_JOB_IDLE;
 	s2_pool_drain(&job->pool, &e->track->env);

@@ -58,6 +58,7 @@ enum s2_err s2_convert_poison(struct s2_engine *e, struct s2_range range)
 		err = s2_track_poison(e->track, range);
 	}
 	if (err == S2_OK) {
+		s2_marks_poison(e, pages);
 		err = take_away(e->guest, e, pages);
 	}
 	return err == S2_OK ? take_away(e->host, e, pages) : err;

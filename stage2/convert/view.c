@@ -54,8 +54,7 @@ static struct s2_run in_view(const struct s2_view *v, struct s2_run run)
 	return run;
 }
 
-/* Index of the first run that ends behind a page. */
-static size_t first_run(const struct s2_run *runs, size_t run_count, uint64_t page)
+size_t s2_first_run(const struct s2_run *runs, size_t run_count, uint64_t page)
 {
 	size_t low = 0;
 	size_t high = run_count;
@@ -100,7 +99,7 @@ static enum s2_err each_piece(struct s2_view *v, const struct s2_run *runs, size
 	enum s2_err err = S2_OK;
 	struct s2_run piece;
 
-	for (size_t i = first_run(runs, run_count, pages.start);
+	for (size_t i = s2_first_run(runs, run_count, pages.start);
 	     i < run_count && err == S2_OK && piece_of(v, &runs[i], pages, &piece); i++) {
 		err = do_piece(v, &piece, prot);
 	}
@@ -136,7 +135,7 @@ void s2_view_count_cuts(const struct s2_view *v, const struct s2_engine *e, stru
 		count_cuts(v, s2_pages_range(pages), tables);
 		return;
 	}
-	for (size_t i = first_run(e->runs, e->run_count, pages.start);
+	for (size_t i = s2_first_run(e->runs, e->run_count, pages.start);
 	     i < e->run_count && piece_of(v, &e->runs[i], pages, &piece); i++) {
 		count_cuts(v, s2_run_range(&piece), tables);
 	}
@@ -248,7 +247,7 @@ static void rejoin_pages(struct s2_view *v, const struct s2_run *runs, size_t ru
 {
 	struct s2_run piece;
 
-	for (size_t i = first_run(runs, run_count, pages.start);
+	for (size_t i = s2_first_run(runs, run_count, pages.start);
 	     i < run_count && !s2_pages_are_none(pages); i++) {
 		struct s2_run run = in_view(v, runs[i]);
 

@@ -50,6 +50,8 @@
 extern "C" {
 #endif
 
+struct s2_marks;
+
 enum s2_policy {
 	S2_EXACT = 0,
 	S2_WIDEN = 1,
@@ -134,6 +136,7 @@ struct s2_engine {
 	struct s2_view *guest;		  /* what the guest can reach; or NULL */
 	struct s2_view *host;		  /* what the host can reach; or NULL */
 	struct s2_pins *pins;		  /* pages that must stay shared; or NULL */
+	struct s2_marks *marks;		  /* one for each run (mark.h); or NULL */
 	/* -- all zero at first */
 	struct s2_convert_count count;
 	struct s2_job *jobs; /* under way */

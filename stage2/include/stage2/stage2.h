@@ -11,6 +11,7 @@
 #include <stage2/gather.h>
 #include <stage2/hole.h>
 #include <stage2/map.h>
+#include <stage2/mark.h>
 #include <stage2/mmu.h>
 #include <stage2/pin.h>
 #include <stage2/run.h>

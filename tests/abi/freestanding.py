@@ -20,6 +20,8 @@ BUNDLES = [
     ('library with the transition engine', ['stage2', 'stage2/convert', 'arch/arm64'],
      {'memcmp', 'memcpy', 'memmove', 'memset'}, 64 * 1024),
     ('Ultravisor', ['arch/uv'], {'memcmp', 'memcpy', 'memset'}, 16 * 1024),
+    ('transition engine and Ultravisor', ['stage2', 'stage2/convert', 'arch/uv', 'arch/uv/host'],
+     {'memcmp', 'memcpy', 'memmove', 'memset'}, 64 * 1024),
 ]
 
 
@@ -33,7 +35,7 @@ def build(root, folder, parts):
     objects = []
     for source in [source for part in parts for source in sorted(root.glob(f'{part}/*.c'))]:
         if source.name not in HOSTED:
-            objects.append(f'{folder}/{source.stem}.o')
+            objects.append(f'{folder}/{len(objects)}-{source.stem}.o')
             run(CC, *FLAGS, *include, '-c', source, '-o', objects[-1])
     run(CC, '-nostdlib', '-r', '-o', f'{folder}/all.o', *objects)
     undefined = {line.split()[-1] for line in run('nm', '-u', f'{folder}/all.o').splitlines()}

@@ -19,6 +19,8 @@
 #include "log.h"
 #include "vm.h"
 
+#define AROUND (16 * S2_PAGE_SIZE) /* pages that come with a new one */
+
 static int check(const struct vm *vm)
 {
 	const int err = uv_views_possible();
@@ -84,47 +86,73 @@ static struct s2_answer convert(void *cookie, enum s2_move move, struct s2_range
 	return answer;
 }
 
-/* The guest waits for the page. What it is to find there is there when this returns true. */
-static bool bring_in(struct memory *memory, s2_gpa_t gpa)
+/*
+ * The page is new to the guest: zeros. So are those that follow, up to a limit: it is likely to want them
+ * next, and each time that it waits costs far more than a page of zeros. Bytes that are there now.
+ */
+static uint64_t bring_new(struct memory *memory, s2_gpa_t gpa)
+{
+	struct protect_uv *uv = memory->protect;
+	struct s2_page page;
+	uint64_t len = 0;
+
+	while (len < AROUND) {
+		const s2_gpa_t at = s2_gpa(gpa.val + len);
+
+		if (s2_track_get(&memory->track, at, &page) || page.state != S2_SECURE ||
+		    page.moving || !uv_guest_unused(&uv->guest, at) ||
+		    uv_guest_import(&uv->guest, at) != S2_UVC_RC_EXECUTED) {
+			break;
+		}
+		len += S2_PAGE_SIZE;
+	}
+	return len;
+}
+
+/*
+ * The guest waits for the page. Returns how many bytes from there on it can have: what it is to find in
+ * them is there; 0: it cannot have the page, and *why says so.
+ */
+static uint64_t bring_in(struct memory *memory, s2_gpa_t gpa, const char **why)
 {
 	struct protect_uv *uv = memory->protect;
 	const struct s2_range range = s2_range(gpa, S2_PAGE_SIZE);
-	struct s2_page page;
+	const uint64_t refused = s2_uv_count(&uv->guest.uv).refused;
+	struct s2_page page = {.state = S2_NONE};
+	bool ok = !s2_track_get(&memory->track, gpa, &page) && !page.moving;
 
-	if (s2_track_get(&memory->track, gpa, &page)) {
-		return false;
+	*why = "cannot be had";
+	if (!ok || page.state == S2_NONE || page.state == S2_POISONED) {
+		return 0;
 	}
-	switch (page.state) {
-	case S2_EXPORTED:
-		return !memory_convert(memory, S2_IMPORT, range);
-	case S2_SECURE:
-		return !uv_guest_unused(&uv->guest, gpa) ||
-		       uv_guest_import(&uv->guest, gpa) == S2_UVC_RC_EXECUTED;
-	case S2_SHARED:
-		return true;
-	case S2_NONE:
-	case S2_POISONED:
-	case S2_STATE_COUNT:
-		break;
+	if (page.state == S2_SECURE && uv_guest_unused(&uv->guest, gpa)) {
+		return bring_new(memory, gpa);
 	}
-	return false;
+	if (page.state == S2_EXPORTED && memory_convert(memory, S2_IMPORT, range)) {
+		if (s2_uv_count(&uv->guest.uv).refused != refused) {
+			*why = "is not what was exported: the host has changed it";
+		}
+		return 0;
+	}
+	return S2_PAGE_SIZE;
 }
 
 static void handle(struct memory *memory, uint64_t offset)
 {
 	struct protect_uv *uv = memory->protect;
 	const s2_gpa_t gpa = s2_gpa(memory->ram.gpa.val + offset);
+	const char *why;
+	uint64_t len;
 	bool ok;
 
 	memory_lock(memory);
-	ok = bring_in(memory, gpa) && !uv_views_give(&uv->views, offset);
+	len = bring_in(memory, gpa, &why);
+	ok = len && !uv_views_give(&uv->views, offset, len);
 	memory_unlock(memory);
 	if (ok) {
 		return;
 	}
-	log_error("gpa 0x%" PRIx64
-		  " is not what was exported: the host has changed it, and the guest cannot go on",
-		  gpa.val);
+	log_error("gpa 0x%" PRIx64 " %s: the guest cannot go on", gpa.val, why);
 	uv->fail(uv->cookie);
 	if (uv_views_deny(&uv->views, offset)) {
 		log_note("the guest still waits for gpa 0x%" PRIx64, gpa.val);

@@ -105,7 +105,9 @@ static uint64_t resident_kib(const struct ram *ram)
 
 	while (file && fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "%llx-%llx ", &start, &end) == 2) {
-			guest = start >= ram->hva.val && end <= ram->hva.val + ram->len;
+			/* However often it is mapped: ram_init() has named it. */
+			guest = (start >= ram->hva.val && end <= ram->hva.val + ram->len) ||
+				strstr(line, "/memfd:guest-ram");
 		} else if (!guest && sscanf(line, "Rss: %llu kB", &kib) == 1) {
 			total += kib;
 		}

@@ -365,6 +365,13 @@ static int verify(struct uv_guest *guest)
 	return err;
 }
 
+/* The guest finds its image without having to wait for each page. */
+static int give(struct uv_guest *guest, uint64_t offset, void *cookie)
+{
+	(void)cookie;
+	return uv_views_give(guest->views, offset, S2_PAGE_SIZE);
+}
+
 int uv_guest_boot(struct uv_guest *guest, const struct s2_range *loaded, size_t count)
 {
 	const uint64_t header = donate(guest, S2_UV_HEADER_BYTES);
@@ -397,7 +404,10 @@ int uv_guest_boot(struct uv_guest *guest, const struct s2_range *loaded, size_t 
 	}
 	explicit_bzero(&packing, sizeof(packing));
 	explicit_bzero(key, sizeof(key));
-	return err ? err : verify(guest);
+	if (!err) {
+		err = verify(guest);
+	}
+	return err ? err : for_each_page(guest, loaded, count, give, NULL);
 }
 
 uint16_t uv_guest_import(struct uv_guest *guest, s2_gpa_t gpa)

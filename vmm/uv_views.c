@@ -122,18 +122,23 @@ int uv_views_close(struct uv_views *views)
 	return !err && madvise(views->window, views->len, MADV_DONTNEED) ? -errno : err;
 }
 
-/* Puts the page that is there into a mapping. Whoever waits for it goes on. */
-static int put_in(int fd, uint8_t *page)
+/* Puts pages that are there into a mapping. Whoever waits for them goes on. */
+static int put_in(int fd, uint8_t *start, uint64_t len)
 {
-	struct uffdio_continue in = {.range = {(uintptr_t)page, S2_PAGE_SIZE}};
-	struct uffdio_range range = in.range;
+	struct uffdio_continue in = {.range = {(uintptr_t)start, len}};
+	struct uffdio_range all = in.range;
 
 	while (ioctl(fd, UFFDIO_CONTINUE, &in)) {
 		if (errno == EEXIST) {
-			return ioctl(fd, UFFDIO_WAKE, &range) ? -errno : 0;
+			return ioctl(fd, UFFDIO_WAKE, &all) ? -errno : 0;
 		}
-		if (errno != EAGAIN) { /* again: the address space is just changing */
+		if (errno != EAGAIN) {
 			return -errno;
+		}
+		/* The address space is just changing, and some may be done. */
+		if (in.mapped > 0) {
+			in.range.start += (uint64_t)in.mapped;
+			in.range.len -= (uint64_t)in.mapped;
 		}
 	}
 	return 0;
@@ -141,7 +146,7 @@ static int put_in(int fd, uint8_t *page)
 
 int uv_views_show(const struct uv_views *views, uint64_t offset)
 {
-	return put_in(views->window_faults, views->window + offset);
+	return put_in(views->window_faults, views->window + offset, S2_PAGE_SIZE);
 }
 
 int uv_views_hide(const struct uv_views *views, uint64_t offset)
@@ -149,9 +154,9 @@ int uv_views_hide(const struct uv_views *views, uint64_t offset)
 	return madvise(views->window + offset, S2_PAGE_SIZE, MADV_DONTNEED) ? -errno : 0;
 }
 
-int uv_views_give(const struct uv_views *views, uint64_t offset)
+int uv_views_give(const struct uv_views *views, uint64_t offset, uint64_t len)
 {
-	return put_in(views->slot_faults, views->slot + offset);
+	return put_in(views->slot_faults, views->slot + offset, len);
 }
 
 int uv_views_take(const struct uv_views *views, uint64_t offset)

@@ -56,10 +56,11 @@ int uv_views_show(const struct uv_views *views, uint64_t offset);
 int uv_views_hide(const struct uv_views *views, uint64_t offset);
 
 /*
- * Gives the guest a page, and lets it go on if it waits; takes it away; lets it run into an error
- * (KVM_RUN fails with EFAULT) instead, for good.
+ * Gives the guest len bytes of pages that are there, and lets it go on if it waits for one; takes a page
+ * away; lets it run into an error (KVM_RUN fails with EFAULT) instead, for good. What lies behind a page
+ * that the guest has already is not given.
  */
-int uv_views_give(const struct uv_views *views, uint64_t offset);
+int uv_views_give(const struct uv_views *views, uint64_t offset, uint64_t len);
 int uv_views_take(const struct uv_views *views, uint64_t offset);
 int uv_views_deny(const struct uv_views *views, uint64_t offset);
 

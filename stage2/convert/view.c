@@ -214,7 +214,8 @@ static bool is_leaf_of(const struct s2_space *s, s2_gpa_t addr, uint64_t size)
 
 /*
  * Makes leaves as large as can be of what a run has around some of its bytes, in the view's addresses.
- * From small to large: where a leaf did not come back, a larger one cannot.
+ * From small to large: where a leaf did not come back, a larger one cannot. Of several that one says
+ * nothing of the others.
  */
 static void rejoin_run(struct s2_view *v, const struct s2_run *run, struct s2_range touched)
 {
@@ -235,7 +236,7 @@ static void rejoin_run(struct s2_view *v, const struct s2_run *run, struct s2_ra
 		} else if (s2_collapse_all(v->space, blocks, lg2, &v->gather, NULL) != S2_OK) {
 			return;
 		}
-		if (!is_leaf_of(v->space, touched.start, size)) {
+		if (blocks.len <= size && !is_leaf_of(v->space, touched.start, size)) {
 			return;
 		}
 	}

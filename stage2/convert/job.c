@@ -353,6 +353,9 @@ static void finish(struct s2_engine *e, struct s2_job *job)
 	if (codes_of(job)->back && job->request.policy == S2_WIDEN && count->kept != 0) {
 		s2_track_commit(e->track, asked, &s2_release_step, &job->pool);
 	}
+	/* What has gone neither way was poisoned meanwhile. */
+	count->refused = count->requested - count->satisfied - count->kept -
+			 (count->converted - count->widened);
 	count->requests = 1;
 	count->requests_satisfied = count->satisfied == count->requested;
 	if (count->converted != 0) {

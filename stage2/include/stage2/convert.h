@@ -120,7 +120,7 @@ struct s2_convert_count {
 	uint64_t satisfied;	     /* asked for and in the right state already */
 	uint64_t converted;	     /* moved by the back end, widened ones included */
 	uint64_t widened;	     /* moved although nobody asked */
-	uint64_t refused; /* asked for and not moved: did not fill a grain, or poisoned (reclaim) */
+	uint64_t refused; /* asked for and not moved: did not fill a grain, or poisoned */
 	uint64_t kept;	  /* given back, but still converted: their grain is in use */
 };
 

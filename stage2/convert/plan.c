@@ -203,23 +203,38 @@ static enum s2_err check_states(struct s2_plan *p)
 	return S2_OK;
 }
 
-/* What the host uses it keeps: shared pages that it has pinned. */
-static enum s2_err check_pins(const struct s2_plan *p)
-{
-	const struct s2_pages touched = p->request->move == S2_RECLAIM ? p->scope : p->asked;
-
-	if (p->e->pins == NULL ||
-	    (p->request->move != S2_UNSHARE && p->request->move != S2_RECLAIM)) {
-		return S2_OK;
-	}
-	return s2_pinned(p->e->pins, s2_pages_range(touched), NULL) ? S2_ERR_HELD : S2_OK;
-}
-
 void s2_plan_rewind(struct s2_plan *p)
 {
 	p->left = s2_pages(0, 0);
 	p->next = p->asked.start;
 	p->count = (struct s2_convert_count){.requested = s2_pages_count(p->asked)};
+}
+
+static bool is_pinned(const struct s2_plan *p, struct s2_pages pages)
+{
+	return s2_pinned(p->e->pins, s2_pages_range(pages), NULL);
+}
+
+/*
+ * What the host uses it keeps: shared pages that it has pinned. Of a grain that is widened all pages that
+ * move count: one of them may have been pinned before it was given back and kept.
+ */
+static enum s2_err check_pins(struct s2_plan *p)
+{
+	bool held;
+	struct s2_pages piece;
+	enum s2_state state;
+
+	if (p->e->pins == NULL || p->e->pins->page_count == 0 ||
+	    (p->request->move != S2_UNSHARE && p->request->move != S2_RECLAIM)) {
+		return S2_OK;
+	}
+	held = is_pinned(p, p->asked);
+	while (!held && p->request->policy == S2_WIDEN && s2_plan_next(p, &piece, &state)) {
+		held = is_pinned(p, piece);
+	}
+	s2_plan_rewind(p);
+	return held ? S2_ERR_HELD : S2_OK;
 }
 
 enum s2_err s2_plan_init(struct s2_plan *p, const struct s2_engine *e,
@@ -241,9 +256,9 @@ enum s2_err s2_plan_init(struct s2_plan *p, const struct s2_engine *e,
 		p->scope.end = s2_grain_at(e, request, p->asked.end - 1).all.end;
 	}
 	err = err != S2_OK ? err : check_states(p);
+	s2_plan_rewind(p);
 	err = err != S2_OK ? err : check_pins(p);
 	err = err != S2_OK ? err : check_runs(p);
-	s2_plan_rewind(p);
 	return err;
 }
 

@@ -44,46 +44,12 @@ static int check(const struct vm *vm)
 	return 0;
 }
 
-static uint16_t move_page(struct uv_guest *guest, enum s2_move move, s2_gpa_t gpa)
-{
-	switch (move) {
-	case S2_SHARE:
-		return uv_guest_share(guest, gpa);
-	case S2_UNSHARE:
-		return uv_guest_unshare(guest, gpa);
-	case S2_EXPORT:
-		return uv_guest_export(guest, gpa);
-	case S2_IMPORT:
-		return uv_guest_import(guest, gpa);
-	case S2_DONATE:
-		return S2_UVC_RC_EXECUTED; /* comes with the guest's first access */
-	case S2_RECLAIM:
-	case S2_MOVE_COUNT:
-		break;
-	}
-	return S2_UVC_RC_INV_CMD;
-}
-
 static struct s2_answer convert(void *cookie, enum s2_move move, struct s2_range range)
 {
 	struct memory *memory = cookie;
 	struct protect_uv *uv = memory->protect;
-	struct s2_answer answer = {.reply = S2_REPLY_OK};
 
-	while (answer.done < range.len && answer.reply == S2_REPLY_OK) {
-		switch (move_page(&uv->guest, move, s2_gpa(range.start.val + answer.done))) {
-		case S2_UVC_RC_EXECUTED:
-			answer.done += S2_PAGE_SIZE;
-			break;
-		case S2_UVC_RC_IN_USE:
-			answer.reply = S2_REPLY_BUSY;
-			break;
-		default:
-			answer.reply = S2_REPLY_FAILED;
-			break;
-		}
-	}
-	return answer;
+	return uv_guest_convert(&uv->guest, move, range);
 }
 
 /*
@@ -93,20 +59,19 @@ static struct s2_answer convert(void *cookie, enum s2_move move, struct s2_range
 static uint64_t bring_new(struct memory *memory, s2_gpa_t gpa)
 {
 	struct protect_uv *uv = memory->protect;
-	struct s2_page page;
-	uint64_t len = 0;
+	const uint64_t left = memory->ram.gpa.val + memory->ram.len - gpa.val;
+	struct s2_range range = s2_range(gpa, left < AROUND ? left : AROUND);
+	struct s2_span span;
 
-	while (len < AROUND) {
-		const s2_gpa_t at = s2_gpa(gpa.val + len);
-
-		if (s2_track_get(&memory->track, at, &page) || page.state != S2_SECURE ||
-		    page.moving || !uv_guest_unused(&uv->guest, at) ||
-		    uv_guest_import(&uv->guest, at) != S2_UVC_RC_EXECUTED) {
-			break;
-		}
-		len += S2_PAGE_SIZE;
+	if (s2_track_next(&memory->track, gpa, range, &span)) {
+		return 0;
 	}
-	return len;
+	range.len = S2_PAGE_SIZE;
+	while (range.len < span.range.len &&
+	       uv_guest_unused(&uv->guest, s2_gpa(gpa.val + range.len))) {
+		range.len += S2_PAGE_SIZE;
+	}
+	return uv_guest_convert(&uv->guest, S2_DONATE, range).done;
 }
 
 /*
@@ -116,8 +81,6 @@ static uint64_t bring_new(struct memory *memory, s2_gpa_t gpa)
 static uint64_t bring_in(struct memory *memory, s2_gpa_t gpa, const char **why)
 {
 	struct protect_uv *uv = memory->protect;
-	const struct s2_range range = s2_range(gpa, S2_PAGE_SIZE);
-	const uint64_t refused = s2_uv_count(&uv->guest.uv).refused;
 	struct s2_page page = {.state = S2_NONE};
 	bool ok = !s2_track_get(&memory->track, gpa, &page) && !page.moving;
 
@@ -128,8 +91,9 @@ static uint64_t bring_in(struct memory *memory, s2_gpa_t gpa, const char **why)
 	if (page.state == S2_SECURE && uv_guest_unused(&uv->guest, gpa)) {
 		return bring_new(memory, gpa);
 	}
-	if (page.state == S2_EXPORTED && memory_convert(memory, S2_IMPORT, range)) {
-		if (s2_uv_count(&uv->guest.uv).refused != refused) {
+	if (page.state == S2_EXPORTED &&
+	    memory_convert(memory, S2_IMPORT, s2_range(gpa, S2_PAGE_SIZE))) {
+		if (uv->guest.backend.last.rc == S2_UVC_RC_SEAL) {
 			*why = "is not what was exported: the host has changed it";
 		}
 		return 0;

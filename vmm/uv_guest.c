@@ -82,39 +82,28 @@ static void put(struct uv_guest *guest, size_t offset, uint64_t value)
 	s2_uvcb_put64(&guest->block, offset, value);
 }
 
-/* The call, as the host (by 0) or as the guest; what was done in part goes on. */
-static int issue(struct uv_guest *guest, uint64_t by)
+/* What is done in part goes on. */
+static int issue(void *cookie, uint64_t by, union s2_uvcb *block)
 {
+	struct uv_guest *guest = cookie;
 	int cc;
 
 	do {
-		cc = s2_uvc(&guest->uv, by, &guest->block, sizeof(guest->block));
+		cc = s2_uvc(&guest->uv, by, block, sizeof(*block));
 	} while (cc == S2_UVC_CC_PARTIAL);
 	return cc;
-}
-
-static uint16_t return_code(const struct uv_guest *guest, int cc)
-{
-	switch (cc) {
-	case S2_UVC_CC_OK:
-	case S2_UVC_CC_ERROR:
-		return (uint16_t)s2_uvcb_get(&guest->block, S2_UVCB_RC, 2);
-	case S2_UVC_NOTIFICATION:
-		return S2_UVC_RC_IN_USE;
-	default: /* busy, or out of memory in a guest's call */
-		return S2_UVC_RC_NOMEM;
-	}
 }
 
 /* A call of the guest's setting up, which has no reason to fail but a lack of memory. */
 static int set_up(struct uv_guest *guest, const char *what)
 {
-	const uint16_t rc = return_code(guest, issue(guest, 0));
+	const int cc = issue(guest, 0, &guest->block);
 
-	if (rc == S2_UVC_RC_EXECUTED) {
+	if (cc == S2_UVC_CC_OK) {
 		return 0;
 	}
-	log_error("the Ultravisor cannot %s: return code 0x%x, reason 0x%x", what, rc,
+	log_error("the Ultravisor cannot %s: condition %d, return code 0x%x, reason 0x%x", what, cc,
+		  (unsigned int)s2_uvcb_get(&guest->block, S2_UVCB_RC, 2),
 		  (unsigned int)s2_uvcb_get(&guest->block, S2_UVCB_RRC, 2));
 	return -EIO;
 }
@@ -141,7 +130,7 @@ static struct lengths query(struct uv_guest *guest)
 	const union s2_uvcb *block = &guest->block;
 
 	begin(guest, S2_UVC_QUERY);
-	issue(guest, 0);
+	issue(guest, 0, &guest->block);
 	return (struct lengths){.init = s2_uvcb_get64(block, S2_UVCB_QUERY_BASE),
 				.base = s2_uvcb_get64(block, S2_UVCB_QUERY_CONF_BASE),
 				.virt = s2_uvcb_get64(block, S2_UVCB_QUERY_CONF_VIRT) +
@@ -175,6 +164,7 @@ static int create(struct uv_guest *guest, unsigned int cpu_count)
 		return err;
 	}
 	guest->handle = s2_uvcb_get64(&guest->block, S2_UVCB_HANDLE);
+	guest->backend.handle = guest->handle;
 	while (!err && guest->cpu_count < cpu_count) {
 		begin(guest, S2_UVC_CREATE_CPU);
 		put(guest, S2_UVCB_CPU_CONF, guest->handle);
@@ -210,6 +200,10 @@ int uv_guest_init(struct uv_guest *guest, struct uv_views *views, const struct r
 	guest->ram_len = (ram->len + MIB - 1) & ~(MIB - 1);
 	config.memory_len = guest->ram_len + donated_len(guest);
 	config.guest_max = ram->gpa.val + guest->ram_len - 1;
+	guest->run = (struct s2_run){ram->gpa, s2_hpa(0), ram->len, S2_FOLIO_ORDER_MAX};
+	guest->backend = (struct s2_uv_backend){
+		.issue = issue, .cookie = guest, .runs = &guest->run, .run_count = 1};
+	s2_uv_backend_init(&guest->backend);
 	guest->openssl = s2_uv_openssl_new();
 	guest->donated = mmap(NULL, donated_len(guest), PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -233,7 +227,7 @@ static void destroy(struct uv_guest *guest, uint16_t cmd, uint64_t handle)
 {
 	begin(guest, cmd);
 	put(guest, S2_UVCB_HANDLE, handle);
-	issue(guest, 0);
+	issue(guest, 0, &guest->block);
 }
 
 void uv_guest_destroy(struct uv_guest *guest)
@@ -410,62 +404,49 @@ int uv_guest_boot(struct uv_guest *guest, const struct s2_range *loaded, size_t 
 	return err ? err : for_each_page(guest, loaded, count, give, NULL);
 }
 
-uint16_t uv_guest_import(struct uv_guest *guest, s2_gpa_t gpa)
-{
-	begin(guest, S2_UVC_IMPORT);
-	put(guest, S2_UVCB_HANDLE, guest->handle);
-	put(guest, S2_UVCB_GADDR, gpa.val);
-	return return_code(guest, issue(guest, 0));
-}
-
-uint16_t uv_guest_export(struct uv_guest *guest, s2_gpa_t gpa)
-{
-	const uint64_t offset = gpa.val - guest->base.val;
-	uint16_t rc = S2_UVC_RC_EXECUTED;
-
-	if (uv_guest_unused(guest, gpa)) {
-		rc = uv_guest_import(guest, gpa);
-	}
-	if (rc != S2_UVC_RC_EXECUTED) {
-		return rc;
-	}
-	/* The guest first: it must not write while its page is sealed. */
-	if (uv_views_take(guest->views, offset)) {
-		return S2_UVC_RC_NOMEM;
-	}
-	begin(guest, S2_UVC_EXPORT);
-	put(guest, S2_UVCB_PADDR, offset);
-	return return_code(guest, issue(guest, 0));
-}
-
-static int guest_call(struct uv_guest *guest, uint16_t cmd, s2_gpa_t gpa)
-{
-	begin(guest, cmd);
-	put(guest, S2_UVCB_GADDR, gpa.val);
-	return issue(guest, guest->handle);
-}
-
-uint16_t uv_guest_share(struct uv_guest *guest, s2_gpa_t gpa)
-{
-	int cc = guest_call(guest, S2_UVC_SHARE, gpa);
-
-	if (cc == S2_UVC_NON_SECURE) {
-		const uint16_t rc = uv_guest_import(guest, gpa);
-
-		if (rc != S2_UVC_RC_EXECUTED) {
-			return rc;
-		}
-		cc = guest_call(guest, S2_UVC_SHARE, gpa);
-	}
-	return return_code(guest, cc);
-}
-
-uint16_t uv_guest_unshare(struct uv_guest *guest, s2_gpa_t gpa)
-{
-	return return_code(guest, guest_call(guest, S2_UVC_UNSHARE, gpa));
-}
-
 bool uv_guest_unused(const struct uv_guest *guest, s2_gpa_t gpa)
 {
 	return s2_uv_state(&guest->uv, guest->handle, gpa) == S2_UV_NONE;
+}
+
+/* Until the first failure. */
+static struct s2_answer import_new(struct uv_guest *guest, struct s2_range range)
+{
+	const struct s2_backend *backend = &guest->backend.backend;
+	struct s2_answer answer = {.reply = S2_REPLY_OK};
+
+	while (answer.done < range.len && answer.reply == S2_REPLY_OK) {
+		const s2_gpa_t gpa = s2_gpa(range.start.val + answer.done);
+
+		if (uv_guest_unused(guest, gpa)) {
+			answer.reply = backend->convert(backend->cookie, S2_DONATE,
+							s2_range(gpa, S2_PAGE_SIZE))
+					       .reply;
+		}
+		answer.done += answer.reply == S2_REPLY_OK ? S2_PAGE_SIZE : 0;
+	}
+	return answer;
+}
+
+struct s2_answer uv_guest_convert(struct uv_guest *guest, enum s2_move move, struct s2_range range)
+{
+	const struct s2_backend *backend = &guest->backend.backend;
+	struct s2_answer answer = {.reply = S2_REPLY_OK};
+	const uint64_t offset = range.start.val - guest->base.val;
+
+	if (move == S2_DONATE || move == S2_SHARE || move == S2_EXPORT) {
+		answer = import_new(guest, range);
+		if (move == S2_DONATE) {
+			return answer;
+		}
+		answer.done = 0; /* pages of zeros that have become the guest's, and no move */
+	}
+	if (answer.reply != S2_REPLY_OK) {
+		return answer;
+	}
+	/* The guest first: it must not write while its page is sealed. It gets back what is not. */
+	if (move == S2_EXPORT && uv_views_take(guest->views, offset, range.len)) {
+		return (struct s2_answer){.reply = S2_REPLY_FAILED};
+	}
+	return backend->convert(backend->cookie, move, range);
 }

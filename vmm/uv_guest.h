@@ -6,15 +6,13 @@
  *
  * Host addresses of the Ultravisor are offsets in RAM; behind RAM follows the storage that is donated.
  *
- * Functions that move pages return the Ultravisor's return code: S2_UVC_RC_EXECUTED, or why not.
- *
  * Context: one thread at a time: memory's lock is held.
  */
 #ifndef VMM_UV_GUEST_H
 #define VMM_UV_GUEST_H
 
 #include <ram.h>
-#include <stage2/uv.h>
+#include <stage2/uv_backend.h>
 #include <stage2/uv_openssl.h>
 
 #include "uv_views.h"
@@ -33,6 +31,8 @@ struct uv_guest {
 	uint64_t cpu[8];     /* handles */
 	unsigned int cpu_count;
 	uint64_t destroyed; /* secure pages that were cleared at the end */
+	struct s2_run run;  /* RAM, for the back end */
+	struct s2_uv_backend backend;
 	union s2_uvcb block;
 };
 
@@ -56,15 +56,12 @@ void uv_guest_fini(struct uv_guest *guest);
  */
 int uv_guest_boot(struct uv_guest *guest, const struct s2_range *loaded, size_t count);
 
-/* Makes the page secure: opens what was exported; a page that nobody has used yet becomes zeros. */
-uint16_t uv_guest_import(struct uv_guest *guest, s2_gpa_t gpa);
-
-/* Seals the page, and opens the window there. */
-uint16_t uv_guest_export(struct uv_guest *guest, s2_gpa_t gpa);
-
-/* The guest's own calls. Unshare: S2_UVC_RC_IN_USE while the page is pinned. */
-uint16_t uv_guest_share(struct uv_guest *guest, s2_gpa_t gpa);
-uint16_t uv_guest_unshare(struct uv_guest *guest, s2_gpa_t gpa);
+/*
+ * Moves pages, as the engine's back end does (stage2/uv_backend.h): what a move asks of the views is done,
+ * and pages that are new to the guest are secure, and zeros, before it. guest->backend.last says why
+ * something failed.
+ */
+struct s2_answer uv_guest_convert(struct uv_guest *guest, enum s2_move move, struct s2_range range);
 
 /* Has the page never been the guest's? */
 bool uv_guest_unused(const struct uv_guest *guest, s2_gpa_t gpa);

@@ -159,9 +159,9 @@ int uv_views_give(const struct uv_views *views, uint64_t offset, uint64_t len)
 	return put_in(views->slot_faults, views->slot + offset, len);
 }
 
-int uv_views_take(const struct uv_views *views, uint64_t offset)
+int uv_views_take(const struct uv_views *views, uint64_t offset, uint64_t len)
 {
-	return madvise(views->slot + offset, S2_PAGE_SIZE, MADV_DONTNEED) ? -errno : 0;
+	return madvise(views->slot + offset, len, MADV_DONTNEED) ? -errno : 0;
 }
 
 int uv_views_deny(const struct uv_views *views, uint64_t offset)

@@ -56,12 +56,12 @@ int uv_views_show(const struct uv_views *views, uint64_t offset);
 int uv_views_hide(const struct uv_views *views, uint64_t offset);
 
 /*
- * Gives the guest len bytes of pages that are there, and lets it go on if it waits for one; takes a page
+ * Gives the guest len bytes of pages that are there, and lets it go on if it waits for one; takes pages
  * away; lets it run into an error (KVM_RUN fails with EFAULT) instead, for good. What lies behind a page
  * that the guest has already is not given.
  */
 int uv_views_give(const struct uv_views *views, uint64_t offset, uint64_t len);
-int uv_views_take(const struct uv_views *views, uint64_t offset);
+int uv_views_take(const struct uv_views *views, uint64_t offset, uint64_t len);
 int uv_views_deny(const struct uv_views *views, uint64_t offset);
 
 /*

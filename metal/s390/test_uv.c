@@ -274,6 +274,8 @@ const struct test machine_tests[] = {
 	{"uv-partial", uv_partial, false},
 	{"uv-errors", uv_errors, false},
 	{"uv-no-block", uv_no_block, false},
+	{"uv-engine", uv_engine, false},
+	{"uv-engine-busy", uv_engine_busy, false},
 	{"uv-image", uv_image, false},
 	{"uv-image-bad", uv_image_tampered, false},
 	{NULL, NULL, false},

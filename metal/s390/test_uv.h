@@ -92,6 +92,10 @@ void uv_pin(const struct machine_space *kind);
 void uv_unshare_all(const struct machine_space *kind);
 void uv_destroy_page(const struct machine_space *kind);
 
+/* test_uv_engine.c */
+void uv_engine(const struct machine_space *kind);
+void uv_engine_busy(const struct machine_space *kind);
+
 /* test_uv_seal.c */
 void uv_sha512(const struct machine_space *kind);
 void uv_seal(const struct machine_space *kind);

@@ -4,7 +4,7 @@
  * each page, or one bit for all of them.
  *
  * The tracker says for every page whether it is secure. A host kernel has one bit for a folio that says
- * "a page of it may be secure" (Linux on s390: PG_arch_1), which costs nothing to keep and nothing to
+ * "a page of it may be secure" (Linux: PG_arch_1), which costs nothing to keep and nothing to
  * test. It over-indicates: it is set before the first page becomes secure and cleared after the last one
  * has been exported, shared or reclaimed. Both are here, so that they can be compared:
  *

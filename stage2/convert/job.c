@@ -582,7 +582,8 @@ enum s2_err s2_convert_stop(struct s2_engine *e, struct s2_job *job)
 	if (is_one_way(e, job)) {
 		return S2_ERR_STATE;
 	}
-	err = undo_all(e, job);
+	err = grant_confirmed(e, job);
+	err = err != S2_OK ? err : undo_all(e, job);
 	if (err == S2_OK) {
 		settle_views(e, job);
 		add_count(&e->count, &job->count);

@@ -213,8 +213,8 @@ S2_NODISCARD enum s2_err s2_convert_back(struct s2_engine *e, struct s2_job *job
 
 /*
  * Gives up: what is confirmed stays converted, all other pages are as before the start. A reclaim goes
- * forward only: S2_ERR_STATE, and nothing changes, if a page of it is still to do. S2_ERR_NOMEM as for
- * s2_convert_back().
+ * forward only: S2_ERR_STATE, and nothing changes, if a page of it is still to do. S2_ERR_NOMEM: there
+ * was no table for what a view is to get, or to give it back what it had: once more.
  */
 S2_NODISCARD enum s2_err s2_convert_stop(struct s2_engine *e, struct s2_job *job);
 

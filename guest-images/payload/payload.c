@@ -5,11 +5,19 @@
  *
  *	touch=GPA,PAGES[,SEED]    write the pattern of SEED
  *	verify=GPA,PAGES[,SEED]   compare with it
- *	share=GPA,PAGES           MEM_SHARE, one call a page, and tell the VMM
- *	unshare=GPA,PAGES         tell the VMM, and MEM_UNSHARE
+ *	read=GPA,PAGES[,SEED]     the first word of each page: how many differ, how many abort
+ *	share=GPA,PAGES[,STEP]    MEM_SHARE, one call a page, and tell the VMM; with a STEP, only every
+ *	                          STEP-th page, and tell of each by itself
+ *	unshare=GPA,PAGES[,STEP]  tell the VMM, and MEM_UNSHARE
+ *	call=F[,X1[,X2[,X3]]]     a hypercall as it is, and its result
+ *	ring                      from here on, tell the VMM through the ring (vmm/guest_abi.h)
+ *	claim=GPA,PAGES           say that they are shared, and do nothing
+ *	deny=GPA,PAGES            say that they are unshared, and do nothing
+ *	wild=N                    move the ring's head by N
+ *	poison=GPA                ask the VMM for a memory error there (--inject-errors)
  *	peek=GPA                  ask the VMM to read there
  *	poke=GPA                  ask the VMM to change what is there
- *	call=F[,X1[,X2[,X3]]]     a hypercall as it is, and its result
+ *	audit=GPA,PAGES           ask the VMM whether what it believes of them is so
  *	exit=CODE                 end with this code
  *	agent                     serve commands through the mailbox (vmm/guest_abi.h)
  *
@@ -71,8 +79,21 @@ __attribute__((noreturn)) static void leave(uint64_t code)
 	}
 }
 
+/* External aborts: whether they are waited for, how many came, and where the last one was. */
+static volatile struct {
+	uint64_t expected;
+	uint64_t count;
+	uint64_t address;
+} aborts;
+
+/* Returns if the program is to go on behind the instruction. */
 void payload_exception(uint64_t esr, uint64_t far, uint64_t elr)
 {
+	if (aborts.expected && machine_external_abort(esr)) {
+		aborts.count++;
+		aborts.address = far;
+		return;
+	}
 	print("payload: exception, esr ");
 	print_hex(esr);
 	print(" far ");
@@ -181,6 +202,59 @@ static void agent(void)
 	}
 }
 
+/* The ring of reports, in a page of its own; not in use before `ring`. */
+static union {
+	struct guest_ring ring;
+	uint8_t page[4096];
+} reports __attribute__((aligned(4096)));
+static uint64_t reports_open;
+
+static void report_run(uint64_t gpa, uint64_t pages, uint64_t op)
+{
+	struct guest_ring *ring = &reports.ring;
+	const uint64_t head = ring->head;
+
+	if (head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) >= GUEST_RING_SLOTS) {
+		machine_write64(CONTROL_BASE + CONTROL_DRAIN, 0);
+	}
+	__atomic_store_n(&ring->report[head % GUEST_RING_SLOTS], guest_run(gpa, pages, op),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);
+}
+
+/* Tells the VMM of pages, in whichever way is open. */
+static void report(uint64_t gpa, uint64_t pages, uint64_t op)
+{
+	while (pages) {
+		const uint64_t some = !reports_open	      ? 1
+				      : pages < GUEST_RUN_MAX ? pages
+							      : GUEST_RUN_MAX;
+
+		if (reports_open) {
+			report_run(gpa, some, op);
+		} else {
+			machine_write64(CONTROL_BASE + (op == GUEST_SHARED ? CONTROL_SHARED
+									   : CONTROL_UNSHARED),
+					gpa);
+		}
+		gpa += some * PAGE;
+		pages -= some;
+	}
+}
+
+static void open_ring(void)
+{
+	if (machine_hvc(HVC_MEM_SHARE, (uint64_t)&reports)) {
+		print("ring: cannot share its page: is this a protected guest?\n");
+		leave(1);
+	}
+	machine_write64(CONTROL_BASE + CONTROL_RING, (uint64_t)&reports);
+	reports_open = 1;
+	print("ring at ");
+	print_hex((uint64_t)&reports);
+	print("\n");
+}
+
 static uint32_t be32(const uint8_t *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -278,10 +352,23 @@ static bool word_is(const char *text, const char *word, const char **rest)
 	return true;
 }
 
-static void announce(const struct agent_mailbox *box, uint64_t reg)
+static uint64_t next_number(const char **text, uint64_t otherwise)
 {
-	for (uint64_t i = 0; i < box->pages; i++) {
-		machine_write64(CONTROL_BASE + reg, box->gpa + i * PAGE);
+	return **text && **text != ' ' ? number(text) : otherwise;
+}
+
+static void print_result(const char *name, const struct agent_mailbox *box)
+{
+	print(name);
+	print(" ");
+	print_hex(box->gpa);
+	print(" pages ");
+	print_hex(box->pages);
+	print(box->failed ? ": failed at page " : ": ok, ");
+	print_hex(box->done);
+	print("\n");
+	if (box->failed) {
+		leave(1);
 	}
 }
 
@@ -291,25 +378,136 @@ static void memory_command(const char *name, uint64_t op, const char *text)
 
 	box.gpa = number(&text);
 	box.pages = number(&text);
-	box.seed = *text && *text != ' ' ? number(&text) : 0;
-	if (op == AGENT_UNSHARE) {
-		announce(&box, CONTROL_UNSHARED);
-	}
+	box.seed = next_number(&text, 0);
 	carry_out(&box);
+	print_result(name, &box);
+}
+
+/* Shares or unshares every step-th page, and tells in the order that keeps the host's belief safe. */
+static void convert_command(const char *name, uint64_t op, const char *text)
+{
+	struct agent_mailbox all = {.op = op};
+	uint64_t step, at_once;
+
+	all.gpa = number(&text);
+	all.pages = number(&text);
+	step = next_number(&text, 1);
+	at_once = step > 1 ? 1 : all.pages;
+	while (all.done < all.pages && !all.failed) {
+		struct agent_mailbox box = {.op = op, .pages = at_once};
+
+		box.gpa = all.gpa + all.done * PAGE;
+		if (op == AGENT_UNSHARE) {
+			report(box.gpa, box.pages, GUEST_UNSHARED);
+		}
+		carry_out(&box);
+		if (op == AGENT_SHARE && box.done) {
+			report(box.gpa, box.done, GUEST_SHARED);
+		}
+		all.failed += box.failed;
+		all.done += box.failed ? box.done : at_once * step;
+	}
+	print_result(name, &all);
+}
+
+static void claim_command(const char *name, uint64_t op, const char *text)
+{
+	struct agent_mailbox box = {0};
+
+	box.gpa = number(&text);
+	box.pages = box.done = number(&text);
+	report(box.gpa, box.pages, op);
+	print_result(name, &box);
+}
+
+/* Reads although it may abort; a page that aborts is neither right nor wrong. */
+static void read_command(const char *text)
+{
+	const uint64_t gpa = number(&text), pages = number(&text), seed = next_number(&text, 0);
+	uint64_t differ = 0, first = 0;
+
+	aborts.count = 0;
+	aborts.expected = 1;
+	for (uint64_t page = gpa; page < gpa + pages * PAGE; page += PAGE) {
+		const uint64_t before = aborts.count;
+		const uint64_t value = machine_read64(page);
+
+		if (aborts.count == before) {
+			differ += value != agent_pattern(seed, page, 0);
+		} else if (!before) {
+			first = aborts.address;
+		}
+	}
+	aborts.expected = 0;
+	print("read ");
+	print_hex(gpa);
+	print(" pages ");
+	print_hex(pages);
+	print(": differ ");
+	print_hex(differ);
+	print(" abort ");
+	print_hex(aborts.count);
+	if (aborts.count) {
+		print(" first at ");
+		print_hex(first);
+	}
+	print("\n");
+}
+
+static void call_command(const char *text)
+{
+	uint64_t word[4] = {0};
+	int64_t result;
+
+	print("call");
+	for (unsigned int i = 0; i < 4 && *text && *text != ' '; i++) {
+		word[i] = number(&text);
+		print(" ");
+		print_hex(word[i]);
+	}
+	aborts.count = 0;
+	aborts.expected = 1;
+	result = machine_hvc_all(word);
+	aborts.expected = 0;
+	if (aborts.count) {
+		print(": external abort\n");
+		return;
+	}
+	print(result < 0 ? ": -" : ": ");
+	print_hex(result < 0 ? 0 - (uint64_t)result : (uint64_t)result);
+	print("\n");
+}
+
+static void audit(const char *text)
+{
+	uint64_t gpa = number(&text), pages = number(&text), differ = 0;
+
+	print("audit ");
+	print_hex(gpa);
+	print(" pages ");
+	print_hex(pages);
+	while (pages) {
+		const uint64_t some = pages < GUEST_RUN_MAX ? pages : GUEST_RUN_MAX;
+
+		machine_write64(CONTROL_BASE + CONTROL_AUDIT, guest_run(gpa, some, 0));
+		differ += machine_read64(CONTROL_BASE + CONTROL_AUDIT);
+		gpa += some * PAGE;
+		pages -= some;
+	}
+	print(": differ ");
+	print_hex(differ);
+	print("\n");
+}
+
+static void tell(uint64_t reg, const char *name, const char *text)
+{
+	const uint64_t value = number(&text);
+
+	machine_write64(CONTROL_BASE + reg, value);
 	print(name);
 	print(" ");
-	print_hex(box.gpa);
-	print(" pages ");
-	print_hex(box.pages);
-	print(box.failed ? ": failed at page " : ": ok, ");
-	print_hex(box.done);
+	print_hex(value);
 	print("\n");
-	if (box.failed) {
-		leave(1);
-	}
-	if (op == AGENT_SHARE) {
-		announce(&box, CONTROL_SHARED);
-	}
 }
 
 static void peek(const char *text)
@@ -339,23 +537,6 @@ static void poke(const char *text)
 							  : ": the host could not\n");
 }
 
-static void call_command(const char *text)
-{
-	uint64_t word[4] = {0};
-	int64_t result;
-
-	print("call");
-	for (unsigned int i = 0; i < 4 && *text && *text != ' '; i++) {
-		word[i] = number(&text);
-		print(" ");
-		print_hex(word[i]);
-	}
-	result = machine_hvc_all(word);
-	print(result < 0 ? ": -" : ": ");
-	print_hex(result < 0 ? 0 - (uint64_t)result : (uint64_t)result);
-	print("\n");
-}
-
 /* Addresses come from the running code: the image may lie anywhere, so no table of pointers. */
 static void command(const char *text)
 {
@@ -366,15 +547,30 @@ static void command(const char *text)
 	} else if (word_is(text, "verify", &rest)) {
 		memory_command("verify", AGENT_VERIFY, rest);
 	} else if (word_is(text, "share", &rest)) {
-		memory_command("share", AGENT_SHARE, rest);
+		convert_command("share", AGENT_SHARE, rest);
 	} else if (word_is(text, "unshare", &rest)) {
-		memory_command("unshare", AGENT_UNSHARE, rest);
+		convert_command("unshare", AGENT_UNSHARE, rest);
+	} else if (word_is(text, "read", &rest)) {
+		read_command(rest);
+	} else if (word_is(text, "call", &rest)) {
+		call_command(rest);
+	} else if (word_is(text, "ring", &rest)) {
+		open_ring();
+	} else if (word_is(text, "claim", &rest)) {
+		claim_command("claim", GUEST_SHARED, rest);
+	} else if (word_is(text, "deny", &rest)) {
+		claim_command("deny", GUEST_UNSHARED, rest);
+	} else if (word_is(text, "wild", &rest)) {
+		reports.ring.head += number(&rest);
+		print("wild\n");
+	} else if (word_is(text, "poison", &rest)) {
+		tell(CONTROL_POISON, "poison", rest);
+	} else if (word_is(text, "audit", &rest)) {
+		audit(rest);
 	} else if (word_is(text, "peek", &rest)) {
 		peek(rest);
 	} else if (word_is(text, "poke", &rest)) {
 		poke(rest);
-	} else if (word_is(text, "call", &rest)) {
-		call_command(rest);
 	} else if (word_is(text, "exit", &rest)) {
 		leave(number(&rest));
 	} else if (word_is(text, "agent", &rest)) {

@@ -33,6 +33,15 @@ static inline int64_t machine_hvc(uint64_t function, uint64_t argument)
 	return machine_hvc_all(word);
 }
 
+/*
+ * Is this syndrome a synchronous external abort of a data access at our own level, not on a table walk
+ * (Arm DDI 0487, ESR_EL1: EC 0x25, DFSC 0x10)?
+ */
+static inline int machine_external_abort(uint64_t esr)
+{
+	return esr >> 26 == 0x25 && (esr & 0x3f) == 0x10;
+}
+
 static inline uint64_t machine_ticks(void)
 {
 	uint64_t ticks;

@@ -48,18 +48,49 @@ _start:
 4:	wfi
 	b	4b
 
-	/* Every exception is our own bug or a stage-2 abort: report and stop. */
+	/*
+	 * A synchronous exception of our own level, the fifth entry, may be an external abort that is
+	 * waited for: payload_exception() returns, and the program goes on behind the instruction. All
+	 * others are our own bug, and it does not return.
+	 */
 	.balign	2048
 vectors:
 	.rept	16
 	.balign	128
+	sub	sp, sp, #176
+	stp	x0, x1, [sp]
+	b	exception
+	.endr
+
+exception:
+	stp	x2, x3, [sp, #16]
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	stp	x18, x30, [sp, #144]
 	mrs	x0, esr_el1
 	mrs	x1, far_el1
 	mrs	x2, elr_el1
-	adr	x3, stack_top
-	mov	sp, x3
-	b	payload_exception
-	.endr
+	bl	payload_exception
+	mrs	x0, elr_el1
+	add	x0, x0, #4
+	msr	elr_el1, x0
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldp	x18, x30, [sp, #144]
+	ldp	x0, x1, [sp]
+	add	sp, sp, #176
+	eret
 
 	/* 1 GiB blocks: the first two device, the rest normal memory; AF, inner shareable. */
 	.balign	4096

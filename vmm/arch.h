@@ -43,6 +43,12 @@ int arch_load(struct vm *vm);
 int arch_vcpu_boot(struct vcpu *vcpu);
 
 /*
+ * The guest's last access, in this vCPU, went to memory with an error: it gets the abort that its
+ * processor would raise. The vCPU is between two runs, in its own thread.
+ */
+int arch_vcpu_abort(struct vcpu *vcpu);
+
+/*
  * Handles an exit that only this architecture has; called with the exits of vcpu.c taken out. Returns
  * false if it is none of its own either.
  */

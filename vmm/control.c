@@ -2,9 +2,11 @@
 #include "control.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "guest_abi.h"
 #include "log.h"
+#include "poison.h"
 #include "protect.h"
 
 /*
@@ -19,7 +21,10 @@ static void peek(struct control *control, s2_gpa_t gpa)
 	const bool offered = page.state == S2_SHARED && !page.widened;
 
 	control->readable = readable && (offered || page.state == S2_EXPORTED);
-	if (!readable) {
+	if (page.state == S2_POISONED) {
+		log_error("gpa 0x%" PRIx64 " has a memory error: the host may not read it",
+			  gpa.val);
+	} else if (!readable) {
 		log_error("gpa 0x%" PRIx64 " is secure: the host may not read it%s", gpa.val,
 			  offered ? ", although the guest says that it shares it" : "");
 	} else if (!control->readable) {
@@ -51,8 +56,7 @@ static void announce(struct control *control, s2_gpa_t gpa, bool shared)
 	if (memory->protect_ops->sees_calls) {
 		err = memory_page(memory, gpa).state == S2_SHARED ? MEMORY_OK : MEMORY_STATE;
 	} else {
-		err = shared ? memory_guest_share(memory, page)
-			     : memory_guest_unshare(memory, page);
+		err = memory_claim(memory, shared ? S2_SHARE : S2_UNSHARE, page);
 	}
 
 	if (err) {
@@ -62,6 +66,50 @@ static void announce(struct control *control, s2_gpa_t gpa, bool shared)
 				 ? s2_state_name(memory_page(memory, gpa).state)
 				 : "not RAM");
 	}
+}
+
+static void open_ring(struct control *control, s2_gpa_t gpa)
+{
+	if (!memory_open_ring(control->memory, gpa)) {
+		log_note("the guest's ring at gpa 0x%" PRIx64
+			 " is not a page that it shares: ignored",
+			 gpa.val);
+	}
+}
+
+/* The guest asks for a memory error, which is for tests, and not for every guest to ask. */
+static void break_page(struct control *control, s2_gpa_t gpa)
+{
+	int err = control->inject_errors ? poison_inject(control->memory, gpa) : 0;
+
+	if (!control->inject_errors) {
+		log_note("the guest asks for a memory error at gpa 0x%" PRIx64
+			 ": ignored without --inject-errors",
+			 gpa.val);
+	} else if (err) {
+		log_error("cannot make a memory error at gpa 0x%" PRIx64 ": %s", gpa.val,
+			  strerror(-err));
+	}
+}
+
+static void audit(struct control *control, uint64_t word)
+{
+	const struct ram *ram = &control->memory->ram;
+	struct claims_audit found;
+	struct s2_range run;
+
+	control->differ = 0;
+	if (!ring_run(word, s2_range(ram->gpa, ram->len), &run)) {
+		log_note("audit: 0x%" PRIx64 " is not a run of RAM", word);
+		return;
+	}
+	memory_audit(control->memory, run, &found);
+	control->differ = found.unread + found.unclaimed;
+	log_note("audit of gpa 0x%" PRIx64 ", pages 0x%" PRIx64 ": %" PRIu64
+		 " shared and readable, %" PRIu64 " secure and refused, %" PRIu64
+		 " shared and refused, %" PRIu64 " readable and not shared",
+		 run.start.val, run.len / S2_PAGE_SIZE, found.shared, found.secure, found.unread,
+		 found.unclaimed);
 }
 
 static uint64_t control_read(void *cookie, uint64_t offset, unsigned int size)
@@ -74,6 +122,8 @@ static uint64_t control_read(void *cookie, uint64_t offset, unsigned int size)
 		return control->readable;
 	case CONTROL_PEEK_VALUE:
 		return control->peeked;
+	case CONTROL_AUDIT:
+		return control->differ;
 	case CONTROL_POKE:
 		return control->writable;
 	default:
@@ -106,10 +156,19 @@ static void control_write(void *cookie, uint64_t offset, unsigned int size, uint
 		announce(control, s2_gpa(value), true);
 		control->mailbox = s2_gpa(value);
 		break;
+	case CONTROL_RING:
+		open_ring(control, s2_gpa(value));
+		break;
+	case CONTROL_POISON:
+		break_page(control, s2_gpa(value));
+		break;
+	case CONTROL_AUDIT:
+		audit(control, value);
+		break;
 	case CONTROL_DOORBELL:
 		control->rung = true;
 		break;
-	default:
+	default: /* CONTROL_DRAIN too: every exit drains the ring */
 		break;
 	}
 }

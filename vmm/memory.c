@@ -41,6 +41,8 @@ enum s2_err memory_init(struct memory *memory, const struct protect_ops *ops, co
 	memory->loaded_count = 0;
 	memory->protect_ops = ops;
 	memory->protect = NULL;
+	memory->claims = (struct claims){0};
+	memory->poisoned = 0;
 	memory->ram = *ram;
 	memory->owned = owned;
 	memory->started = false;
@@ -179,80 +181,190 @@ enum memory_err memory_guest_unshare(struct memory *memory, struct s2_range rang
 	return guest_move(memory, S2_UNSHARE, S2_SHARED, range);
 }
 
+enum memory_err memory_claim(struct memory *memory, enum s2_move move, struct s2_range range)
+{
+	const struct claims_count *count = &memory->claims.count;
+	enum memory_err err = MEMORY_OUTSIDE;
+	uint64_t done;
+
+	if (s2_range_check(range) || !ram_contains(&memory->ram, range.start, range.len)) {
+		return err;
+	}
+	memory_lock(memory);
+	claims_drain(memory);
+	done = count->shared + count->unshared;
+	err = claims_take(memory, move, range) ? MEMORY_SECURE : MEMORY_OK;
+	if (!err && done == count->shared + count->unshared) {
+		err = MEMORY_STATE;
+	}
+	memory_unlock(memory);
+	return err;
+}
+
+bool memory_open_ring(struct memory *memory, s2_gpa_t gpa)
+{
+	bool open;
+
+	memory_lock(memory);
+	open = claims_open_ring(memory, gpa);
+	memory_unlock(memory);
+	return open;
+}
+
+void memory_drain(struct memory *memory)
+{
+	memory_lock(memory);
+	claims_drain(memory);
+	memory_unlock(memory);
+}
+
+void memory_audit(struct memory *memory, struct s2_range range, struct claims_audit *out)
+{
+	memory_lock(memory);
+	claims_audit(memory, range, out);
+	memory_unlock(memory);
+}
+
+static bool is_poisoned(const struct memory *memory, s2_gpa_t gpa)
+{
+	struct s2_page page;
+
+	return !s2_track_get(&memory->track, gpa, &page) && page.state == S2_POISONED;
+}
+
+bool memory_poison(struct memory *memory, s2_gpa_t gpa)
+{
+	if (is_poisoned(memory, gpa)) {
+		return true;
+	}
+	if (s2_convert_poison(&memory->engine, s2_range(gpa, S2_PAGE_SIZE))) {
+		log_error("memory error at gpa 0x%" PRIx64 ", and no memory to note it", gpa.val);
+		return false;
+	}
+	memory->poisoned++;
+	log_error("memory error: the page at gpa 0x%" PRIx64
+		  " is lost, and a guest that uses it gets an abort",
+		  gpa.val);
+	return true;
+}
+
+/* An access to the page at gpa failed: the tracker is brought in line with what the MMU said. */
+static void learn(struct memory *memory, s2_gpa_t gpa, enum guard_err err)
+{
+	const s2_gpa_t page = s2_gpa(gpa.val & ~(S2_PAGE_SIZE - 1));
+
+	if (err == GUARD_POISON) {
+		memory_poison(memory, page);
+	} else if (err == GUARD_REFUSED) {
+		claims_untold(memory, page);
+	}
+}
+
+enum guard_err memory_touch(struct memory *memory, s2_gpa_t gpa)
+{
+	enum guard_err err = GUARD_POISON;
+	uint8_t dropped;
+
+	if (!is_poisoned(memory, gpa)) {
+		err = guard_read(&dropped, ram_hva(&memory->ram, gpa), sizeof(dropped));
+	}
+	if (err == GUARD_POISON) {
+		learn(memory, gpa, err);
+	}
+	return err;
+}
+
 /* Bytes from gpa to the end of its page. */
 static uint64_t to_page_end(s2_gpa_t gpa)
 {
 	return S2_PAGE_SIZE - (gpa.val & (S2_PAGE_SIZE - 1));
 }
 
-/* Is every byte in pages that the guest itself has shared? If not, *secure is the first that is not. */
-static bool offered(const struct memory *memory, s2_gpa_t gpa, uint64_t len, s2_gpa_t *secure)
+/* Is every byte in pages that the guest itself has shared? If not, *at is the first that is not. */
+static enum memory_err offered(const struct memory *memory, s2_gpa_t gpa, uint64_t len,
+			       s2_gpa_t *at)
 {
 	for (uint64_t done = 0; done < len; done += to_page_end(s2_gpa(gpa.val + done))) {
-		struct s2_page page;
+		struct s2_page page = {.state = S2_NONE};
 
-		*secure = s2_gpa(gpa.val + done);
-		if (s2_track_get(&memory->track, *secure, &page) || page.state != S2_SHARED ||
+		*at = s2_gpa(gpa.val + done);
+		if (s2_track_get(&memory->track, *at, &page) || page.state != S2_SHARED ||
 		    page.widened) {
-			return false;
+			return page.state == S2_POISONED ? MEMORY_POISON : MEMORY_SECURE;
 		}
 	}
-	return true;
+	return MEMORY_OK;
 }
 
-/* Within a page. What the MMU refuses is tried again if the kind of protection lets it. */
-static bool copy_part(struct memory *memory, s2_gpa_t gpa, void *to, const void *from, size_t len)
+static enum guard_err guarded(void *guest, void *to, const void *from, size_t len)
+{
+	return to ? guard_read(to, guest, len) : guard_write(guest, from, len);
+}
+
+/*
+ * Within a page. What the MMU refuses is tried again if the kind of protection lets it. A page that is
+ * known to be broken is not tried: where it is pinned, the MMU would let us.
+ */
+static enum guard_err copy_part(struct memory *memory, s2_gpa_t gpa, void *to, const void *from,
+				size_t len)
 {
 	enum memory_err (*host_access)(struct memory *, s2_gpa_t) =
 		memory->protect_ops->host_access;
 	void *guest = ram_hva(&memory->ram, gpa);
-	bool ok = to ? guard_read(to, guest, len) : guard_write(guest, from, len);
+	enum guard_err err = GUARD_POISON;
 
-	if (!ok && host_access && !host_access(memory, gpa)) {
-		ok = to ? guard_read(to, guest, len) : guard_write(guest, from, len);
+	if (!is_poisoned(memory, gpa)) {
+		err = guarded(guest, to, from, len);
 	}
-	return ok;
+	if (err == GUARD_REFUSED && host_access && !host_access(memory, gpa)) {
+		err = guarded(guest, to, from, len);
+	}
+	return err;
 }
 
-/* Copies page by page, so that *secure can be the first place that the MMU refuses. */
-static bool copy(struct memory *memory, s2_gpa_t gpa, void *to, const void *from, size_t len,
-		 s2_gpa_t *secure)
+/* Copies page by page, so that *at can be the first place that the MMU refuses. */
+static enum memory_err copy(struct memory *memory, s2_gpa_t gpa, void *to, const void *from,
+			    size_t len, s2_gpa_t *at)
 {
-	bool ok = true;
+	enum guard_err err = GUARD_OK;
 
-	for (size_t done = 0; ok && done < len;) {
-		const s2_gpa_t at = s2_gpa(gpa.val + done);
-		const size_t page = (size_t)to_page_end(at);
+	for (size_t done = 0; !err && done < len;) {
+		const size_t page = (size_t)to_page_end(s2_gpa(gpa.val + done));
 		const size_t part = len - done < page ? len - done : page;
 
-		*secure = at;
-		ok = copy_part(memory, at, to ? (uint8_t *)to + done : NULL,
-			       to ? NULL : (const uint8_t *)from + done, part);
+		*at = s2_gpa(gpa.val + done);
+		err = copy_part(memory, *at, to ? (uint8_t *)to + done : NULL,
+				to ? NULL : (const uint8_t *)from + done, part);
 		done += part;
 	}
-	return ok;
+	learn(memory, *at, err);
+	return err == GUARD_OK ? MEMORY_OK : err == GUARD_POISON ? MEMORY_POISON : MEMORY_SECURE;
 }
 
 /* One access, either way: what the tracker allows is tried, what the MMU refuses is caught. */
 static enum memory_err transfer(struct memory *memory, s2_gpa_t gpa, void *to, const void *from,
 				size_t len)
 {
-	s2_gpa_t secure = gpa;
-	bool ok;
+	s2_gpa_t at = gpa;
+	enum memory_err err;
 
 	if (!len || !ram_contains(&memory->ram, gpa, len)) {
 		return len ? MEMORY_OUTSIDE : MEMORY_OK;
 	}
 	/* The lock is held over the access, so that "shared" stays true as far as we can know it. */
 	memory_lock(memory);
-	ok = offered(memory, gpa, len, &secure) && copy(memory, gpa, to, from, len, &secure);
-	memory_unlock(memory);
-	if (!ok) {
-		log_error("gpa 0x%" PRIx64 " is secure: the host may not %s it", secure.val,
-			  to ? "read" : "write");
-		return MEMORY_SECURE;
+	claims_drain(memory);
+	err = offered(memory, gpa, len, &at);
+	if (!err) {
+		err = copy(memory, gpa, to, from, len, &at);
 	}
-	return MEMORY_OK;
+	memory_unlock(memory);
+	if (err) {
+		log_error("gpa 0x%" PRIx64 " %s: the host may not %s it", at.val,
+			  err == MEMORY_POISON ? "has a memory error" : "is secure",
+			  to ? "read" : "write");
+	}
+	return err;
 }
 
 enum memory_err memory_read(struct memory *memory, s2_gpa_t gpa, void *to, size_t len)
@@ -275,7 +387,7 @@ bool memory_probe(struct memory *memory, s2_gpa_t gpa, uint64_t *value)
 		return false;
 	}
 	memory_lock(memory);
-	ok = copy(memory, gpa, value, NULL, sizeof(*value), &refused);
+	ok = !copy(memory, gpa, value, NULL, sizeof(*value), &refused);
 	memory_unlock(memory);
 	return ok;
 }
@@ -290,9 +402,9 @@ bool memory_poke(struct memory *memory, s2_gpa_t gpa)
 		return false;
 	}
 	memory_lock(memory);
-	ok = copy(memory, gpa, &value, NULL, sizeof(value), &refused);
+	ok = !copy(memory, gpa, &value, NULL, sizeof(value), &refused);
 	value ^= 1;
-	ok = ok && copy(memory, gpa, NULL, &value, sizeof(value), &refused);
+	ok = ok && !copy(memory, gpa, NULL, &value, sizeof(value), &refused);
 	memory_unlock(memory);
 	return ok;
 }
@@ -303,6 +415,7 @@ struct s2_page memory_page(struct memory *memory, s2_gpa_t gpa)
 	enum s2_err err;
 
 	memory_lock(memory);
+	claims_drain(memory);
 	err = s2_track_get(&memory->track, gpa, &page);
 	memory_unlock(memory);
 	return err ? (struct s2_page){.state = S2_NONE} : page;

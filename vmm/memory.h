@@ -15,11 +15,15 @@
 #include <ram.h>
 #include <stage2/convert.h>
 
+#include "claims.h"
+#include "guard.h"
+
 enum memory_err {
 	MEMORY_OK = 0,
 	MEMORY_OUTSIDE, /* not guest RAM */
 	MEMORY_SECURE,	/* the host may not touch it: the tracker says so, or the MMU did */
-	MEMORY_STATE	/* the page cannot make that move */
+	MEMORY_STATE,	/* the page cannot make that move */
+	MEMORY_POISON	/* the page has a memory error: nobody can use it */
 };
 
 struct protect_ops;
@@ -39,6 +43,8 @@ struct memory {
 	size_t loaded_count;
 	const struct protect_ops *protect_ops; /* how the guest is protected (protect.h) */
 	void *protect;			       /* that kind's own, from its create to its fini */
+	struct claims claims;		       /* what the guest said of its pages */
+	uint64_t poisoned;		       /* pages with a memory error */
 	pthread_mutex_t lock;
 	bool owned;
 	bool started;
@@ -85,9 +91,35 @@ enum memory_err memory_guest_share(struct memory *memory, struct s2_range range)
 enum memory_err memory_guest_unshare(struct memory *memory, struct s2_range range);
 
 /*
+ * The guest claims that it has shared these pages, or is about to unshare them, and the host has to
+ * see for itself (claims.h). MEMORY_OUTSIDE: not whole pages of RAM. MEMORY_SECURE: the MMU refuses
+ * some of them, which are not taken. MEMORY_STATE: nothing changed. Lock not held.
+ */
+enum memory_err memory_claim(struct memory *memory, enum s2_move move, struct s2_range range);
+
+/* As claims_open_ring(), claims_drain() and claims_audit(), with the lock not held. */
+bool memory_open_ring(struct memory *memory, s2_gpa_t gpa);
+void memory_drain(struct memory *memory);
+void memory_audit(struct memory *memory, struct s2_range range, struct claims_audit *out);
+
+/*
+ * Reads from the page at gpa, which is RAM, to see whether the MMU lets the host; what was read is
+ * dropped. A page that turns out to have a memory error is POISONED from here on; one that is known to
+ * is not touched, and answered as if it had been. Lock held.
+ */
+enum guard_err memory_touch(struct memory *memory, s2_gpa_t gpa);
+
+/*
+ * The page at gpa, the first byte of a page of RAM, has a memory error: it is POISONED from here on,
+ * whatever it was, and the user is told once. Lock held. False if the tracker has no memory to say so.
+ */
+bool memory_poison(struct memory *memory, s2_gpa_t gpa);
+
+/*
  * Copies from or to guest memory, if every page of it is shared and the guest asked for that itself.
  * A guest may unshare at any time: the fault that follows is caught and answered as MEMORY_SECURE.
  * memory_read() and memory_write() say so on stderr: "gpa 0x...  is secure: the host may not read it".
+ * What the guest has reported until now counts. A page with a memory error is MEMORY_POISON.
  */
 enum memory_err memory_read(struct memory *memory, s2_gpa_t gpa, void *to, size_t len);
 enum memory_err memory_write(struct memory *memory, s2_gpa_t gpa, const void *from, size_t len);
@@ -95,7 +127,9 @@ enum memory_err memory_write(struct memory *memory, s2_gpa_t gpa, const void *fr
 /*
  * The host as one that does not ask the tracker: reads, or changes, 8 bytes at gpa. False if the MMU
  * refuses, or for what is not RAM; else *value is set. Where pages are sealed (--protect uv), that exports
- * them: the value is cipher text, and what is changed is a page that the guest cannot have back.
+ * them: the value is cipher text, and what is changed is a page that the guest cannot have back. A page
+ * that the tracker calls shared and the MMU refuses is secure from here on (claims.h); a POISONED one is
+ * not touched.
  * memory_poke() inverts the lowest bit. For tests and measurements.
  */
 bool memory_probe(struct memory *memory, s2_gpa_t gpa, uint64_t *value);

@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <kvm_compat.h>
+#include <linux/capability.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,4 +121,36 @@ int preflight_memory(const struct vm *vm)
 		return EXIT_CODE_OS;
 	}
 	return vm->config.backing == RAM_FILE ? preflight_file(vm) : 0;
+}
+
+bool preflight_may(unsigned int capability)
+{
+	unsigned long long caps = 0;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "CapEff: %llx", &caps) == 1) {
+			break;
+		}
+	}
+	if (file) {
+		fclose(file);
+	}
+	return caps >> capability & 1;
+}
+
+int preflight_inject(void)
+{
+	if (!preflight_may(CAP_SYS_ADMIN)) {
+		log_error("--inject-errors breaks memory of this machine: run as root");
+		return EXIT_CODE_NO_PERMISSION;
+	}
+	/* Nothing is broken by nothing, but the advice has to be known. */
+	if (madvise(NULL, 0, MADV_HWPOISON)) {
+		log_error("--inject-errors: this kernel does not handle memory errors "
+			  "(CONFIG_MEMORY_FAILURE)");
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	return 0;
 }

@@ -20,6 +20,12 @@ int preflight_protect(const struct vm *vm);
 /* Kernel and initrd: are they there, and files, and not empty? What is in them is arch_load()'s. */
 int preflight_files(const struct vm *vm);
 
+/* Memory errors can be made: the kernel handles them, and we may (CAP_SYS_ADMIN). */
+int preflight_inject(void);
+
+/* Has this process the capability of that number (capabilities(7))? */
+bool preflight_may(unsigned int capability);
+
 /* Is this capability there? `what` completes "KVM has no ...". */
 int preflight_capability(const struct vm *vm, long capability, const char *what);
 

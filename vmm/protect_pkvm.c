@@ -6,32 +6,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <kvm_compat.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/vfs.h>
 
+#include "preflight.h"
 #include "protect.h"
 #include "stats.h"
-
-/* Whether this process may lock memory past its limit (CAP_IPC_LOCK, bit 14 of CapEff). */
-static bool may_lock(void)
-{
-	unsigned long long caps = 0;
-	char line[256];
-	FILE *file = fopen("/proc/self/status", "re");
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "CapEff: %llx", &caps) == 1) {
-			break;
-		}
-	}
-	if (file) {
-		fclose(file);
-	}
-	return caps >> 14 & 1;
-}
 
 /*
  * KVM pins what a protected guest touches and counts it as locked memory (Linux,
@@ -42,7 +26,7 @@ static int check_locking(const struct vm *vm)
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
-	    limit.rlim_cur >= vm->config.memory || may_lock()) {
+	    limit.rlim_cur >= vm->config.memory || preflight_may(CAP_IPC_LOCK)) {
 		return 0;
 	}
 	log_error("a protected guest may lock all of its %" PRIu64 " MiB, but the limit is %" PRIu64

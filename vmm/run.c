@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@ static const char usage[] =
 	"  --populate           allocate all guest RAM before the start\n"
 	"  --protect KIND       keep the guest's memory from the host: none, pkvm, sw, uv\n"
 	"                       (none)\n"
+	"  --inject-errors      for tests: the guest may break pages of its memory; needs\n"
+	"                       root, and this machine loses the pages until it reboots\n"
 	"  --stats              at the end, print what it cost and which folios it got\n"
 	"  --help               this text\n"
 	"\n"
@@ -58,6 +61,7 @@ enum option_id {
 	OPT_BACKING,
 	OPT_POPULATE,
 	OPT_PROTECT,
+	OPT_INJECT_ERRORS,
 	OPT_STATS,
 	OPT_HELP
 };
@@ -71,6 +75,7 @@ static const struct option long_options[] = {
 	{"backing", required_argument, NULL, OPT_BACKING},
 	{"populate", no_argument, NULL, OPT_POPULATE},
 	{"protect", required_argument, NULL, OPT_PROTECT},
+	{"inject-errors", no_argument, NULL, OPT_INJECT_ERRORS},
 	{"stats", no_argument, NULL, OPT_STATS},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0},
@@ -115,6 +120,9 @@ static int take_option(void *cookie, int id, const char *value)
 		return protect_parse(value, &vm->protect)
 			       ? 0
 			       : parse_bad_value("protect", value, "must be none, pkvm, sw or uv");
+	case OPT_INJECT_ERRORS:
+		vm->inject_errors = true;
+		return 0;
 	case OPT_STATS:
 		options->stats = true;
 		return 0;
@@ -189,6 +197,7 @@ static void wait_for_end(struct vm *vm, int signals)
 		if (poll(poll_fd, 3, input && !room ? look_again : -1) < 0 && errno != EINTR) {
 			vm_stop(vm, EXIT_CODE_OS);
 		}
+		vm_take_errors(vm);
 		if (poll_fd[1].revents & POLLIN) {
 			take_signal(vm, signals);
 		}
@@ -209,6 +218,8 @@ static int catch_signals(void)
 	sigaddset(&set, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* Early notice of memory errors comes to this thread, before a guest runs into them. */
+	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
 	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (fd < 0 || guard_init()) {
 		log_error("cannot catch signals: %s", strerror(errno));
@@ -247,6 +258,7 @@ int run_main(int argc, char **argv)
 	struct run_options options = {.vm = {.memory = UINT64_C(256) << 20,
 					     .cpu_count = 1,
 					     .console_out = STDOUT_FILENO}};
+	uint64_t locked, donated = 0;
 	struct vm vm;
 	int signals, code = parse_arguments(&options, argc, argv);
 
@@ -261,10 +273,15 @@ int run_main(int argc, char **argv)
 	if (signals < 0) {
 		return EXIT_CODE_OS;
 	}
+	locked = stats_donated_pages();
 	code = vm_create(&vm, &options.vm);
 	if (!code) {
 		code = run_vm(&vm, &options, signals);
+		donated = stats_donated_pages() - locked;
 		vm_destroy(&vm);
+	}
+	if (options.stats && donated) {
+		stats_print_reclaimed(locked, donated);
 	}
 	close(signals);
 	return code;

@@ -142,6 +142,44 @@ static void print_folios(struct vm *vm)
 	fprintf(stderr, " (%zu runs)\n", ram->run_count);
 }
 
+/* What a guest said whose hypercalls we do not see, and what became of it. */
+static void print_claims(struct vm *vm)
+{
+	struct memory *memory = &vm->memory;
+	struct s2_track_sum sum;
+
+	memory_lock(memory);
+	claims_settle(memory);
+	if (!s2_track_sum(&memory->track, memory->track.range, &sum)) {
+		const struct claims_count *count = &memory->claims.count;
+
+		fprintf(stderr,
+			"stage2: stats: shared by the guest %" PRIu64
+			" pages; reported: shared %" PRIu64 ", unshared %" PRIu64
+			", no change %" PRIu64 ", refused and explained %" PRIu64 ", lies %" PRIu64
+			"; not reported %" PRIu64 "\n",
+			sum.state[S2_SHARED], count->shared, count->unshared, count->idle,
+			count->early, count->lies, count->untold);
+		fprintf(stderr,
+			"stage2: stats: ring of reports: taken %" PRIu64 ", odd %" PRIu64
+			", overruns %" PRIu64 "\n",
+			memory->claims.ring.taken, memory->claims.ring.odd,
+			memory->claims.ring.overruns);
+	}
+	memory_unlock(memory);
+}
+
+void stats_print_reclaimed(uint64_t before, uint64_t donated)
+{
+	const uint64_t after = stats_donated_pages();
+
+	fprintf(stderr,
+		"stage2: stats: reclaimed from the guest %" PRIu64 " of %" PRIu64
+		" pages of 4K, locked memory %" PRIu64 " KiB before and %" PRIu64 " KiB after\n",
+		donated - (after - before), donated, before * (S2_PAGE_SIZE / 1024),
+		after * (S2_PAGE_SIZE / 1024));
+}
+
 void stats_print(struct vm *vm)
 {
 	const char *emulated = stats_board() ? " (emulated)" : "";
@@ -156,8 +194,15 @@ void stats_print(struct vm *vm)
 	fprintf(stderr, "stage2: stats: resident outside guest RAM %" PRIu64 " KiB\n",
 		resident_kib(&vm->memory.ram));
 	print_folios(vm);
+	if (vm->memory.poisoned) {
+		fprintf(stderr, "stage2: stats: lost to memory errors %" PRIu64 " pages of 4K\n",
+			vm->memory.poisoned);
+	}
 	if (vm->memory.protect_ops->stats) {
 		vm->memory.protect_ops->stats(vm);
+	}
+	if (vm->memory.protect_ops->secret && !vm->memory.protect_ops->sees_calls) {
+		print_claims(vm);
 	}
 	fprintf(stderr,
 		"stage2: stats: exits to the VMM %" PRIu64 ", MMIO %" PRIu64 ", unclaimed %" PRIu64

@@ -29,4 +29,10 @@ const char *stats_size_name(unsigned int lg2);
 /* Prints the lines of `stage2 run --stats` on stderr. The VM has stopped but is not destroyed. */
 void stats_print(struct vm *vm);
 
+/*
+ * Prints, once the VM is destroyed, whether the host got back what was donated: before is
+ * stats_donated_pages() without the VM, donated how many more it was when the guest stopped.
+ */
+void stats_print_reclaimed(uint64_t before, uint64_t donated);
+
 #endif

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 
 #include "arch.h"
+#include "poison.h"
 #include "stats.h"
 
 void vcpu_failed(struct vcpu *vcpu, const char *why)
@@ -28,6 +29,9 @@ static void run_failed(struct vcpu *vcpu, int err)
 		break;
 	case EFAULT:
 		vcpu_failed(vcpu, "it touched memory that KVM cannot give it");
+		break;
+	case EHWPOISON:
+		vcpu_failed(vcpu, "it used memory that has an error");
 		break;
 	case EIO:
 		vcpu_failed(vcpu, "KVM cannot donate this memory: its backing is not swap-backed");
@@ -92,6 +96,30 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * KVM tells a guest's access to memory with an error by SIGBUS, to this thread, and goes on running the
+ * guest only to run into it again (Linux, arch/arm64/kvm/mmu.c, kvm_send_hwpoison_signal).
+ */
+static void take_guest_errors(struct vcpu *vcpu)
+{
+	struct guard_error error;
+	bool aborted = false;
+
+	while (guard_error_take(&error)) {
+		const uint64_t pages = poison_take(&vcpu->vm->memory, &error);
+
+		if (!error.required || aborted) {
+			continue;
+		}
+		if (!pages) {
+			vcpu_failed(vcpu, "its memory has an error that is in no page of it");
+		} else if (arch_vcpu_abort(vcpu)) {
+			vcpu_failed(vcpu, "it used memory that has an error");
+		}
+		aborted = true;
+	}
+}
+
 bool vcpu_run(struct vcpu *vcpu)
 {
 	int err;
@@ -101,8 +129,11 @@ bool vcpu_run(struct vcpu *vcpu)
 	}
 	err = ioctl(vcpu->fd, KVM_RUN, 0) ? errno : 0;
 	vcpu->exits++;
+	take_guest_errors(vcpu);
+	memory_drain(&vcpu->vm->memory);
 	if (!err) {
 		handle_exit(vcpu);
+		vm_take_errors(vcpu->vm);
 	} else if (err != EINTR && err != EAGAIN) {
 		run_failed(vcpu, err);
 	}

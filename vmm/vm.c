@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "poison.h"
 #include "preflight.h"
 
 static int os_error(const char *what)
@@ -87,6 +88,7 @@ static int create_memory(struct vm *vm)
 		return os_error("track the guest's memory");
 	}
 	vm->have_memory = true;
+	guard_watch(ram_hva(&ram, ram.gpa), ram.len);
 	return ops->create(vm);
 }
 
@@ -103,7 +105,10 @@ static void control_exit(void *cookie, uint64_t code)
 static int create_devices(struct vm *vm)
 {
 	serial_init(&vm->serial, vm->config.console_out, vm->stop_event, serial_irq, vm);
-	vm->control = (struct control){.memory = &vm->memory, .exit = control_exit, .cookie = vm};
+	vm->control = (struct control){.memory = &vm->memory,
+				       .exit = control_exit,
+				       .cookie = vm,
+				       .inject_errors = vm->config.inject_errors};
 	if (serial_attach(&vm->serial, &vm->bus, arch_serial_base) ||
 	    control_attach(&vm->control, &vm->bus, arch_control_base)) {
 		log_error("the devices overlap: please report this bug");
@@ -178,6 +183,9 @@ int vm_create(struct vm *vm, const struct vm_config *config)
 	}
 	if (!code) {
 		code = preflight_files(vm);
+	}
+	if (!code && vm->config.inject_errors) {
+		code = preflight_inject();
 	}
 	if (!code) {
 		code = create_vm(vm);
@@ -263,6 +271,15 @@ bool vm_stopped(struct vm *vm)
 	return stopping;
 }
 
+void vm_take_errors(struct vm *vm)
+{
+	struct guard_error error;
+
+	while (guard_error_take(&error)) {
+		poison_take(&vm->memory, &error);
+	}
+}
+
 void vm_destroy(struct vm *vm)
 {
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
@@ -282,6 +299,7 @@ void vm_destroy(struct vm *vm)
 		serial_fini(&vm->serial);
 	}
 	if (vm->have_memory) {
+		guard_watch(NULL, 0);
 		memory_fini(&vm->memory);
 	}
 	if (vm->stop_event >= 0) {

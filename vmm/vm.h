@@ -30,6 +30,7 @@ struct vm_config {
 	enum ram_backing backing;
 	const char *backing_path; /* RAM_FILE */
 	bool populate;		  /* allocate all memory before the start */
+	bool inject_errors;	  /* the guest may ask for memory errors: for tests */
 	const struct ram *ram;	  /* RAM to use, lent by the caller, or NULL to make some */
 	int console_out;	  /* file descriptor for the serial console's output */
 };
@@ -95,6 +96,12 @@ int vm_start(struct vm *vm);
  */
 void vm_stop(struct vm *vm, int exit_code);
 bool vm_stopped(struct vm *vm);
+
+/*
+ * Takes the memory errors that were reported to this thread, other than by KVM_RUN: early notice, and
+ * what we ran into ourselves. No guest gets an abort for them before it uses the page.
+ */
+void vm_take_errors(struct vm *vm);
 
 /* All vCPU threads have ended. Frees everything. */
 void vm_destroy(struct vm *vm);

@@ -16,6 +16,7 @@
 
 #define KPF_COMPOUND_HEAD (UINT64_C(1) << 15) /* include/uapi/linux/kernel-page-flags.h */
 #define KPF_COMPOUND_TAIL (UINT64_C(1) << 16)
+#define KPF_HWPOISON (UINT64_C(1) << 19)
 #define KPF_ZERO_PAGE (UINT64_C(1) << 24)
 
 #define WINDOW 1024 /* entries read at a time */
@@ -153,32 +154,42 @@ static int walk_pages(const struct ram *ram, struct entries *pagemap, struct ent
 	return 0;
 }
 
+/* Opens both files; entries_pair_close() is owed even if that fails. */
+static int entries_pair_open(struct entries *pair)
+{
+	int err = entries_open(&pair[0], "/proc/self/pagemap");
+
+	pair[1].fd = -1;
+	if (!err) {
+		err = entries_open(&pair[1], "/proc/kpageflags");
+	}
+	return err == -EACCES ? -EPERM : err; /* who gave up root may not read its own pagemap */
+}
+
+static void entries_pair_close(struct entries *pair)
+{
+	for (int i = 0; i < 2; i++) {
+		if (pair[i].fd >= 0) {
+			close(pair[i].fd);
+		}
+	}
+	free(pair);
+}
+
 int ram_find_runs(struct ram *ram)
 {
-	struct entries *pagemap = calloc(2, sizeof(*pagemap));
+	struct entries *pair = calloc(2, sizeof(*pair));
 	struct run_list list = {0};
 	int err;
 
-	if (!pagemap) {
+	if (!pair) {
 		return -ENOMEM;
 	}
-	pagemap[1].fd = -1;
-	err = entries_open(&pagemap[0], "/proc/self/pagemap");
+	err = entries_pair_open(pair);
 	if (!err) {
-		err = entries_open(&pagemap[1], "/proc/kpageflags");
+		err = walk_pages(ram, &pair[0], &pair[1], &list);
 	}
-	if (err == -EACCES) {
-		err = -EPERM; /* pagemap too: a process that gave up root may not read its own */
-	}
-	if (!err) {
-		err = walk_pages(ram, &pagemap[0], &pagemap[1], &list);
-	}
-	for (int i = 0; i < 2; i++) {
-		if (pagemap[i].fd >= 0) {
-			close(pagemap[i].fd);
-		}
-	}
-	free(pagemap);
+	entries_pair_close(pair);
 	if (err) {
 		free(list.run);
 		return err;
@@ -187,4 +198,40 @@ int ram_find_runs(struct ram *ram)
 	ram->run = list.run;
 	ram->run_count = list.count;
 	return 0;
+}
+
+/* Is the page at hva there, and marked as broken? */
+static int page_is_broken(struct entries *pair, uint64_t hva, bool *broken)
+{
+	uint64_t value, flags = 0;
+	int err = entries_get(&pair[0], hva >> S2_PAGE_LG2, &value);
+
+	if (!err && (value & PM_PRESENT)) {
+		err = value & PM_PFN ? entries_get(&pair[1], value & PM_PFN, &flags) : -EPERM;
+	}
+	*broken = flags & KPF_HWPOISON;
+	return err;
+}
+
+int ram_next_broken(const struct ram *ram, struct s2_range range, s2_gpa_t *out)
+{
+	struct entries *pair = calloc(2, sizeof(*pair));
+	bool broken = false;
+	uint64_t at = 0;
+	int err;
+
+	if (!pair) {
+		return -ENOMEM;
+	}
+	err = entries_pair_open(pair);
+	while (!err && at < range.len) {
+		*out = s2_gpa(range.start.val + at);
+		err = page_is_broken(pair, (uint64_t)(uintptr_t)ram_hva(ram, *out), &broken);
+		if (broken) {
+			break;
+		}
+		at += S2_PAGE_SIZE;
+	}
+	entries_pair_close(pair);
+	return err ? err : broken;
 }

@@ -61,6 +61,14 @@ int ram_populate(struct ram *ram);
  */
 int ram_find_runs(struct ram *ram);
 
+/*
+ * The first page of the range, which is whole pages of RAM, that the kernel has marked as broken (memory
+ * error, KPF_HWPOISON) and that is still mapped: a pinned page, or one of a folio that it could not split.
+ * Returns 1 and sets *out; 0 if there is none; -EPERM and the like as ram_find_runs(). A broken page
+ * that the kernel has unmapped is not found: using it raises SIGBUS.
+ */
+int ram_next_broken(const struct ram *ram, struct s2_range range, s2_gpa_t *out);
+
 /* Bytes of the runs, by log2 of their folio's size; out has 64 members and is set. */
 void ram_count_folios(const struct ram *ram, uint64_t out[64]);
 

@@ -167,14 +167,14 @@ START_TEST(window)
 	uint64_t value;
 
 	guest_writes(7);
-	ck_assert(!guard_read(&value, ram_hva(&memory.ram, page(7)), 8));
-	ck_assert(!guard_write(ram_hva(&memory.ram, page(7)), &value, 8));
+	ck_assert_int_eq(guard_read(&value, ram_hva(&memory.ram, page(7)), 8), GUARD_REFUSED);
+	ck_assert_int_eq(guard_write(ram_hva(&memory.ram, page(7)), &value, 8), GUARD_REFUSED);
 	ck_assert_int_eq(share(7, 1), MEMORY_OK);
-	ck_assert(guard_read(&value, ram_hva(&memory.ram, page(7)), 8));
+	ck_assert_int_eq(guard_read(&value, ram_hva(&memory.ram, page(7)), 8), GUARD_OK);
 	ck_assert_uint_eq(value, pattern(7, 0));
 	ck_assert_int_eq(take_back(7, 1), MEMORY_OK);
-	ck_assert(!guard_read(&value, ram_hva(&memory.ram, page(7)), 8));
-	ck_assert(!guard_read(&value, ram_hva(&memory.ram, page(9)), 8));
+	ck_assert_int_eq(guard_read(&value, ram_hva(&memory.ram, page(7)), 8), GUARD_REFUSED);
+	ck_assert_int_eq(guard_read(&value, ram_hva(&memory.ram, page(9)), 8), GUARD_REFUSED);
 	ck_assert(guest_finds(7));
 }
 END_TEST
@@ -257,16 +257,16 @@ START_TEST(cheating)
 		ck_assert(memory_poke(&memory, s2_gpa(page(30).val + 4088)));
 	} else if (_i == 1) { /* another page's seal */
 		ck_assert_uint_eq(host_finds(30) + host_finds(31), 0);
-		ck_assert(guard_read(one, ram_hva(&memory.ram, page(31)), PAGE));
-		ck_assert(guard_write(ram_hva(&memory.ram, page(30)), one, PAGE));
+		ck_assert_int_eq(guard_read(one, ram_hva(&memory.ram, page(31)), PAGE), GUARD_OK);
+		ck_assert_int_eq(guard_write(ram_hva(&memory.ram, page(30)), one, PAGE), GUARD_OK);
 	} else { /* an older one */
 		ck_assert_uint_eq(host_finds(30), 0);
-		ck_assert(guard_read(one, ram_hva(&memory.ram, page(30)), PAGE));
+		ck_assert_int_eq(guard_read(one, ram_hva(&memory.ram, page(30)), PAGE), GUARD_OK);
 		ck_assert(guest_finds(30));
 		ck_assert_uint_eq(host_finds(30), 0);
-		ck_assert(guard_read(two, ram_hva(&memory.ram, page(30)), PAGE));
+		ck_assert_int_eq(guard_read(two, ram_hva(&memory.ram, page(30)), PAGE), GUARD_OK);
 		ck_assert_mem_ne(one, two, PAGE);
-		ck_assert(guard_write(ram_hva(&memory.ram, page(30)), one, PAGE));
+		ck_assert_int_eq(guard_write(ram_hva(&memory.ram, page(30)), one, PAGE), GUARD_OK);
 	}
 	test_stderr_begin();
 	sigaction(SIGSEGV, &action, NULL);
@@ -345,7 +345,7 @@ START_TEST(destroyed)
 	ck_assert_uint_eq(value, 0);
 	memcpy(&value, uv()->views.inner + 51 * PAGE, 8);
 	ck_assert_uint_eq(value, pattern(51, 0));
-	ck_assert(!guard_read(&value, ram_hva(&memory.ram, page(50)), 8));
+	ck_assert_int_eq(guard_read(&value, ram_hva(&memory.ram, page(50)), 8), GUARD_REFUSED);
 }
 END_TEST
 

@@ -107,3 +107,21 @@ int arch_vcpu_boot(struct vcpu *vcpu)
 	}
 	return 0;
 }
+
+/*
+ * A synchronous external abort, at the address of the access that ended the last run (Linux,
+ * Documentation/virt/kvm/api.rst, "KVM_SET_VCPU_EVENTS"). It is a data abort even where the guest wanted
+ * to execute the page: KVM has no other.
+ */
+int arch_vcpu_abort(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = {.exception.ext_dabt_pending = 1};
+
+	if (ioctl(vcpu->vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_INJECT_EXT_DABT) <= 0) {
+		errno = EOPNOTSUPP;
+		return vcpu_error(vcpu, "report a memory error to");
+	}
+	return ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events)
+		       ? vcpu_error(vcpu, "report a memory error to")
+		       : 0;
+}

@@ -64,6 +64,12 @@ int arch_vcpu_boot(struct vcpu *vcpu)
 	return unsupported();
 }
 
+int arch_vcpu_abort(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return unsupported();
+}
+
 bool arch_exit(struct vcpu *vcpu)
 {
 	(void)vcpu;

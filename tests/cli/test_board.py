@@ -174,6 +174,8 @@ BAD_KVM = [
          'run as root, or join the group'),
     Case('uv-no-permission', 'chmod 666 /dev/kvm; as_nobody /stage2 run --protect uv --kernel $p; '
          'code=$?; chmod 600 /dev/kvm; exit $code', NO_PERMISSION, '/dev/userfaultfd', 'root'),
+    Case('inject-no-permission', 'as_nobody /stage2 run --kernel $p --inject-errors', NO_PERMISSION,
+         '--inject-errors', 'run as root'),
     Case('measure-no-permission', 'as_nobody /stage2 measure --payload $p --json r.json',
          NO_PERMISSION, '/dev/kvm', 'run as root'),
     Case('no-kvm', 'rm /dev/kvm; run --kernel $p; code=$?; mknod /dev/kvm c 10 232; exit $code',

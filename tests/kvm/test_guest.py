@@ -24,6 +24,24 @@ LEAN = 'console=ttyS0 quiet panic=-1 cryptomgr.notests nokaslr mitigations=off'
 
 scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 
+SHARE, UNSHARE = '0xc6000003', '0xc6000004'  # hypercalls.rst: MEM_SHARE, MEM_UNSHARE
+# Each call and its result: -0x3 is INVALID_PARAMETER, -0x1 is NOT_SUPPORTED. 0x80401000 is touched and
+# stays secure, 0x80900000 is not touched, 0x90000000 and above is not RAM.
+CALLS = [(f'{SHARE},{PAGE}', '0x0'), (f'{SHARE},{PAGE}', '-0x3'),
+         (f'{UNSHARE},{PAGE}', '0x0'), (f'{UNSHARE},{PAGE}', '-0x3'),
+         (f'{SHARE},0x80401008', '-0x3'), (f'{UNSHARE},0x80401008', '-0x3'),
+         (f'{SHARE},0x80401000,0x1', '-0x3'), (f'{SHARE},0x80401000,0x0,0x1', '-0x3'),
+         (f'{UNSHARE},0x80401000', '-0x3'), (f'{UNSHARE},0x80401000,0x1', '-0x3'),
+         (f'{UNSHARE},0x80401000,0x0,0x1', '-0x3'),
+         (f'{UNSHARE},0x80900000', '-0x3'), (f'{SHARE},0x80900000', '0x0'),
+         (f'{UNSHARE},0x80900000', '0x0'),
+         ('0xc6000002', '0x1000'), ('0xc6000002,0x1', '-0x3'), ('0xc6000007,0x9000000', '-0x1'),
+         (f'{UNSHARE},0x90000000', '-0x3'), (f'{SHARE},0x90000000', 'external abort'),
+         (f'{SHARE},0xfffffffff000', 'external abort'), (f'{SHARE},0xfffffffffffff000', '-0x3')]
+BREAK = (f'touch={PAGE},1024,7 read={PAGE},1024,7 poison=0x80500000 read={PAGE},1024,7 '
+         f'read={PAGE},1024,7 peek=0x80500000 peek=0x80501000 verify={PAGE},256,7 exit=5')
+HUGE = '/sys/kernel/mm/transparent_hugepage'
+
 # The cases of a board: name and shell command. Each one's streams and exit code come back as files.
 PKVM = {
     'peek': f'stage2 run --protect pkvm --memory 64M --kernel /payload.img --append "touch={PAGE},2,7 '
@@ -48,10 +66,39 @@ PKVM = {
                  '--memory 256M --json /tmp/2.json',
     'measure-3': 'stage2 measure --payload /payload.img --workload ring,sparse --grain 64K '
                  '--policy exact --seed 2 --memory 64M --json /tmp/3.json',
+    'ring': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --stats --append '
+            f'"touch={PAGE},1024,7 ring share={PAGE},1024,2 audit={PAGE},1024 unshare={PAGE},512,4 '
+            f'audit={PAGE},1024 verify={PAGE},1024,7 exit=5"',
+    'liar': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --stats --append '
+            f'"touch={PAGE},64,7 ring share={PAGE},8 claim=0x80404000,16 audit={PAGE},64 '
+            f'peek=0x80408000 deny={PAGE},2 call={UNSHARE},0x80403000 peek=0x80403000 peek={PAGE} '
+            f'wild=1000 audit={PAGE},64 share=0x80430000,1 peek=0x80430000 exit=5"',
+    'overrun': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --stats --append '
+               f'"touch={PAGE},64,7 ring share={PAGE},8 call={UNSHARE},0x80403000 wild=1000 '
+               f'audit={PAGE},64 exit=5"',
+    'no-ring': 'stage2 run --memory 64M --kernel /payload.img --append "ring"',
+    'calls': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --append '
+             f'"touch={PAGE},2,7 ' + ' '.join(f'call={call}' for call, _ in CALLS) +
+             f' audit={PAGE},2 verify={PAGE},2,7 exit=5"',
+    'poison': 'stage2 run --protect pkvm --memory 64M --kernel /payload.img --stats --backing thp '
+              f'--inject-errors --append "touch={PAGE},512,7 ring share=0x80410000,2 '
+              'poison=0x80a00000 read=0x80a00000,4 poison=0x80410000 peek=0x80410000 '
+              f'peek=0x80411000 poison=0x80420000 audit={PAGE},512 exit=5"',
     'linux': 'stage2 run --protect pkvm --memory 512M --kernel /vmlinuz --initrd /guest.cpio --stats '
              f'--append "{LEAN}"',
 }
 LINUX = {
+    'break-anon': 'stage2 run --memory 64M --kernel /payload.img --stats --inject-errors '
+                  f'--append "{BREAK}"',
+    'break-memfd': 'stage2 run --memory 64M --kernel /payload.img --stats --inject-errors '
+                   f'--backing memfd --append "{BREAK}"',
+    'break-thp': 'stage2 run --memory 64M --kernel /payload.img --stats --inject-errors '
+                 f'--backing thp --append "{BREAK}"',
+    'break-64k': f'echo never >{HUGE}/hugepages-2048kB/enabled; '
+                 f'echo always >{HUGE}/hugepages-64kB/enabled; '
+                 'stage2 run --memory 64M --kernel /payload.img --stats --inject-errors '
+                 f'--backing thp --append "{BREAK}"',
+    'break-unasked': f'stage2 run --memory 64M --kernel /payload.img --append "{BREAK}"',
     'linux': 'stage2 run --memory 512M --cpus 2 --kernel /vmlinuz --initrd /guest.cpio --stats '
              f'--append "{LEAN}"',
     'shell': r"printf 'echo guest: $((6 * 7)) is typed\npoweroff -f\n' | "
@@ -211,6 +258,137 @@ def test_payload_input():
 def test_several_cpus():
     """four vCPUs, three of them never started: a clean end"""
     equal(case(pkvm(), 'cpus')[0], 3)
+
+
+def differ(out):
+    """What the audits of a guest came to."""
+    return [int(pages, 16) for pages in re.findall(r'^audit .*: differ (0x[0-9a-f]+)$', out,
+                                                    re.MULTILINE)]
+
+
+def audits(err):
+    """Pages: shared and readable, secure and refused, shared and refused, readable and not shared."""
+    return [tuple(map(int, re.findall(r'(\d+) (?:shared|secure|readable) and', line)))
+            for line in re.findall(r'^stage2: note: audit of (.*)$', err, re.MULTILINE)]
+
+
+def reported(err):
+    """The counts of --stats about what a guest said, by name."""
+    line = re.search(r'pages; reported: (.*); not reported (\d+)$', err, re.MULTILINE)
+    found = {name: int(pages) for name, pages in re.findall(r'([a-z ]+) (\d+)', line.group(1))}
+    return {name.strip(): pages for name, pages in found.items()} | {'untold': int(line.group(2))}
+
+
+def test_ring():
+    """reports through the ring: tracker and MMU agree for every page, with few exits"""
+    code, out, err = case(pkvm(), 'ring')
+    equal((code, differ(out)), (5, [0, 0]))
+    equal(audits(err), [(512, 512, 0, 0), (384, 640, 0, 0)])
+    equal(reported(err), {'shared': 513, 'unshared': 128, 'no change': 0,
+                          'refused and explained': 0, 'lies': 0, 'untold': 0})
+    assert 'verify 0x80400000 pages 0x400: ok' in out, out
+    assert 'ring of reports: taken 640, odd 0, overruns 0' in err, err
+    # Some are the characters that it prints.
+    assert int(re.search(r'MMIO (\d+)', err).group(1)) - len(out) < 20, (err, len(out))
+
+
+def test_reclaimed():
+    """the host gets back what was donated, and the locked memory is what it was"""
+    for name in ('ring', 'liar', 'poison'):
+        err = case(pkvm(), name)[2]
+        donated = int(re.search(r'donated to the guest (\d+) pages', err).group(1))
+        found = re.search(r'reclaimed from the guest (\d+) of (\d+) pages of 4K, locked memory '
+                          r'(\d+) KiB before and (\d+) KiB after', err)
+        got, of, before, after = map(int, found.groups())
+        equal((name, got, of, before), (name, donated, donated, after))
+        assert donated > 64, donated
+
+
+def test_liar():
+    """a guest that lies is found out, and no lie lets the host read, or keeps it from asking"""
+    code, out, err = case(pkvm(), 'liar')
+    equal(code, 5)
+    # Eight pages are shared, twelve only claimed; then two denied, and one taken back untold.
+    equal(audits(err), [(8, 56, 0, 0), (5, 57, 0, 2)])
+    equal(reported(err)['lies'], 12)
+    equal(reported(err)['untold'], 1)
+    assert 'says that it shares gpa 0x80408000, but the host cannot read it: not taken' in err, err
+    equal([answer.startswith('read') for _, answer in peeks(out)], [False, False, False, True])
+    assert 'gpa 0x80400000 is secure: the host may not read it, although the MMU let it' in err, err
+
+
+def test_overrun():
+    """a guest that overruns its ring: every page is looked at again"""
+    code, _, err = case(pkvm(), 'overrun')
+    equal((code, audits(err)), (5, [(7, 57, 0, 0)]))
+    equal(reported(err)['untold'], 1)
+    assert 'overruns 1' in err, err
+
+
+def test_no_ring():
+    """a plain guest has nothing to report, and no ring"""
+    equal(case(pkvm(), 'no-ring')[0], 1)
+
+
+def test_calls():
+    """share and unshare, wrong in every way that a guest can: the documented results, no change"""
+    code, out, err = case(pkvm(), 'calls')
+    equal(code, 5)
+    results = re.findall(r'^call (.*): (.*)$', out, re.MULTILINE)
+    equal([(call.replace(' ', ','), result) for call, result in results], CALLS)
+    equal((audits(err), differ(out)), ([(0, 2, 0, 0)], [0]))
+    assert 'verify 0x80400000 pages 0x2: ok' in out, out
+
+
+def reads(out):
+    return re.findall(r'^read 0x80400000 pages 0x400: (.*)$', out, re.MULTILINE)
+
+
+def folios(err):
+    return dict(re.findall(r' (\d+[KMG]): (\d+) KiB', err))
+
+
+def test_memory_error():
+    """a memory error: one page aborts, each time, and the host may not read it; its neighbours can"""
+    for name in ('break-anon', 'break-memfd', 'break-thp', 'break-64k'):
+        code, out, err = case(plain(), name)
+        equal((name, code), (name, 5))
+        equal((name, reads(out)), (name, ['differ 0x0 abort 0x0']
+                                   + 2 * ['differ 0x0 abort 0x1 first at 0x80500000']))
+        equal([(gpa, answer.startswith('read')) for gpa, answer in peeks(out)],
+              [('0x80500000', False), ('0x80501000', True)])
+        assert 'gpa 0x80500000 has a memory error: the host may not read it' in err, err
+        equal(err.count('is lost, and a guest that uses it gets an abort'), 1)
+        assert 'lost to memory errors 1 pages of 4K' in err, err
+        assert 'verify 0x80400000 pages 0x100: ok' in out, out
+
+
+def test_memory_error_folios():
+    """the folio that broke is split, and only that one"""
+    thp = folios(case(plain(), 'break-thp')[2])
+    equal((thp['4K'], int(thp['2M']) % 2048), (str(511 * 4), 0))
+    small = folios(case(plain(), 'break-64k')[2])
+    equal((small['4K'], int(small['64K']) % 64), (str(15 * 4), 0))
+
+
+def test_memory_error_unasked():
+    """without --inject-errors a guest cannot break memory"""
+    code, out, err = case(plain(), 'break-unasked')
+    equal((code, reads(out)), (5, 3 * ['differ 0x0 abort 0x0']))
+    assert 'ignored without --inject-errors' in err, err
+
+
+def test_memory_error_protected():
+    """a protected guest: a page not yet donated aborts; a pinned one the host leaves alone"""
+    code, out, err = case(pkvm(), 'poison')
+    equal(code, 5)
+    assert 'read 0x80a00000 pages 0x4: differ 0x3 abort 0x1 first at 0x80a00000' in out, out
+    equal([answer.startswith('read') for _, answer in peeks(out)], [False, True])
+    # The folio of these two is pinned: Linux reports 2 MiB and leaves it mapped.
+    for gpa in ('0x80a00000', '0x80410000', '0x80420000'):
+        equal(err.count(f'memory error: the page at gpa {gpa} is lost'), 1)
+    assert 'lost to memory errors 3 pages of 4K' in err, err
+    equal(audits(err), [(1, 511, 0, 0)])
 
 
 def counted(number):

@@ -41,6 +41,7 @@ struct party {
 	struct s2_space space;
 	struct s2_view view;
 	bool by_hpa;
+	struct s2_leaf leaf;	    /* the last one that a check looked at */
 	unsigned may_use[PAGE_MAX]; /* rights in tables now, or cached */
 };
 
@@ -60,7 +61,8 @@ struct engine_world {
 	/* The back end. */
 	struct s2_backend backend;
 	unsigned call_count;
-	unsigned stop_at; /* the call, from 1; 0: none */
+	unsigned confirmed; /* pages, by all calls */
+	unsigned stop_at;   /* the call, from 1; 0: none */
 	struct s2_answer stop;
 	uint64_t stopped_len; /* what that call was about */
 	enum s2_move move;    /* of the job that is being resumed */

@@ -253,7 +253,8 @@ START_TEST(poison_takes_one_page)
 {
 	static const unsigned at[] = {0, 200, 511, 512, 1400, 1535, 1536, 1540};
 	struct world_config config = {.fmt = _i % 2 == 0 ? &s2_fmt_arm64 : &s2_fmt_mock,
-				      .features = _i % 2 == 0 ? S2_ARM64_CONT : 0,
+				      .features =
+					      _i % 2 == 0 ? S2_ARM64_CONT : S2_MOCK_FLUSH_ON_MAP,
 				      .shape = SHAPE_LARGE,
 				      .rejoin = (enum s2_rejoin)(_i / 2 % 3)};
 
@@ -334,6 +335,7 @@ static enum s2_err attempt(unsigned what, struct s2_job *job)
 START_TEST(no_memory)
 {
 	struct world_config config = {.fmt = _i % 2 == 0 ? &s2_fmt_arm64 : &s2_fmt_mock,
+				      .features = _i % 2 == 0 ? 0 : S2_MOCK_FLUSH_ON_MAP,
 				      .shape = SHAPE_LARGE,
 				      .rejoin = (enum s2_rejoin)(_i / 2 % 3)};
 	unsigned what = (unsigned)_i / 6;

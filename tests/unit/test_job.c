@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Jobs: a request that stops at every call of the back end and every page, and each way to go on. */
+#include "test_job.h"
 #include "check_main.h"
 #include "engine.h"
 #include <stage2/arm64.h>
@@ -443,6 +444,7 @@ int main(void)
 	tcase_add_loop_test(tcase, poison_inside_a_job, 0, S2_POLICY_COUNT);
 	tcase_add_loop_test(tcase, a_pinned_page_holds, 0, S2_POLICY_COUNT);
 	tcase_add_test(tcase, a_pin_on_a_kept_page_holds_its_grain);
+	add_random_jobs(tcase);
 	suite_add_tcase(suite, tcase);
 	return check_main(suite);
 }

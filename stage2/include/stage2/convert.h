@@ -222,8 +222,8 @@ S2_NODISCARD enum s2_err s2_convert_stop(struct s2_engine *e, struct s2_job *job
  * A hardware error was reported for these pages: they are POISONED from here on, out of both views,
  * and in no move. All other pages of their folios keep their mapping, split around the hole. Pages
  * that are in a job are taken out of it.
- * Fails, and changes nothing: the range errors; S2_ERR_RANGE; S2_ERR_INVAL (with a view, a page that no
- * run has); S2_ERR_NOMEM.
+ * Fails, and changes nothing: the range errors; S2_ERR_RANGE; S2_ERR_INVAL (with a view by
+ * hpa, a page that no run has); S2_ERR_NOMEM.
  */
 S2_NODISCARD enum s2_err s2_convert_poison(struct s2_engine *e, struct s2_range range);
 

@@ -8,6 +8,7 @@ what their SHA-256 is. A folder appears by one rename, when it is complete.
 import fcntl
 import hashlib
 import json
+import lzma
 import os
 import pathlib
 import re
@@ -18,6 +19,9 @@ import tempfile
 
 from common import (EXIT_CANT_CREATE, EXIT_TEMPFAIL, EXIT_UNAVAILABLE, EXIT_USAGE,
                     Failure, describe, die_with_parent, say)
+
+# The modules that KVM is on a Debian kernel for amd64, in the order in which they are loaded.
+AMD64_MODULES = ('irqbypass', 'kvm', 'kvm-amd')
 
 KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 MANIFEST = 'manifest.json'
@@ -177,33 +181,64 @@ def sha256(path):
 
 # --- The things -----------------------------------------------------------------------------------
 
-def kernel_packages(apt, meta):
-    """The packages that may hold the image, most likely first: the meta package's dependencies."""
+def kernel_packages(apt, meta, first):
+    """What the meta package depends on that is part of a kernel; names that begin with first come
+    first."""
     seen, queue = [], [meta]
     while queue:
         name = queue.pop(0)
         if name not in seen and apt.has(name):
             seen.append(name)
-            queue += [d for d in apt.dependencies(name) if re.match(r'linux-(image|binary)-', d)]
+            queue += [d for d in apt.dependencies(name)
+                      if re.match(r'linux-(image|binary|modules)-', d)]
     if not seen:
         raise NoSuchPackage(f'{apt.suite} has no {meta}:{apt.arch}')
-    return sorted(seen[1:], key=lambda name: not name.startswith('linux-binary-'))
+    return sorted(seen[1:], key=lambda name: not name.startswith(first))
 
 
 def is_kernel(path):
     return bool(re.fullmatch(r'boot/vmlinuz-.*|usr/lib/modules/[^/]*/vmlinuz', path))
 
 
-def get_arm64_kernel(apt, into):
-    """linux-binary-V since 7.x, linux-image-V before: whichever has the image."""
-    for package in kernel_packages(apt, 'linux-image-cloud-arm64'):
+def get_image(apt, into, packages, offset, magic):
+    """The kernel's image, from whichever package has it: linux-binary-V since 7.x, linux-image-V
+    before."""
+    for package in packages:
         deb = apt.download(package)
         if extract(deb, into, lambda path: 'vmlinuz' if is_kernel(path) else None):
             with open(f'{into}/vmlinuz', 'rb') as image:
-                if image.read(60)[56:] != b'ARM\x64':
-                    raise NoSuchPackage(f"{package} of {apt.suite} holds no plain arm64 Image")
-            return [(package, package_version(deb))]
-    raise NoSuchPackage(f'no package of {apt.suite} holds an arm64 kernel image')
+                if image.read(offset + len(magic))[offset:] != magic:
+                    raise NoSuchPackage(f'{package} of {apt.suite} holds no kernel that boots here')
+            return package, package_version(deb)
+    raise NoSuchPackage(f'no package of {apt.suite} holds a kernel image')
+
+
+def get_arm64_kernel(apt, into):
+    packages = kernel_packages(apt, 'linux-image-cloud-arm64', 'linux-binary-')
+    return [get_image(apt, into, packages, 56, b'ARM\x64')]
+
+
+def get_amd64_kernel(apt, into):
+    """A bzImage, and the modules that are KVM, unpacked: linux-modules-V since 7.x."""
+    packages = kernel_packages(apt, 'linux-image-cloud-amd64', 'linux-binary-')
+    got = [get_image(apt, into, packages, 0x202, b'HdrS')]
+    wanted = [f'{name}.ko' for name in AMD64_MODULES]
+    for package in sorted(packages, key=lambda name: not name.startswith('linux-modules-')):
+        deb = apt.download(package)
+        names = extract(deb, into, lambda path: os.path.basename(path) if os.path.basename(
+            path).removesuffix('.xz') in wanted else None)
+        for name in names:
+            unpack_xz(os.path.join(into, name))
+        if all(os.path.exists(os.path.join(into, name)) for name in wanted):
+            return got + [(package, package_version(deb))]
+    raise NoSuchPackage(f'no package of {apt.suite} holds the modules {" ".join(wanted)}')
+
+
+def unpack_xz(path):
+    if path.endswith('.xz'):
+        with lzma.open(path) as packed, open(path.removesuffix('.xz'), 'wb') as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+        os.unlink(path)
 
 
 def get_busybox(apt, into):
@@ -229,14 +264,16 @@ def get_libraries(apt, into, packages):
 
 
 class Thing:
-    """Something that can be fetched: where from, how, and which file of it is the answer."""
+    """Something that can be fetched: where from, how, and which file of it is the answer. What has no
+    function to get it is built here, and made names the command that does."""
 
-    def __init__(self, about, arch, suites, get, main_file=None):
+    def __init__(self, about, arch, suites, get, main_file=None, made=None):
         self.about = about
         self.arch = arch
         self.suites = suites
         self.get = get
         self.main_file = main_file
+        self.made = made
         self.packages = ()  # those that must be in it
 
 
@@ -254,9 +291,19 @@ THINGS = {
                           ('trixie-backports', 'trixie'), get_arm64_kernel, 'vmlinuz'),
     'busybox-arm64': Thing('the userland of the arm64 boards', 'arm64',
                            ('bookworm', 'trixie'), get_busybox, 'busybox'),
+    'kernel-amd64': Thing('the kernel of the board x86_64, and the modules of its KVM', 'amd64',
+                          ('trixie-backports', 'trixie'), get_amd64_kernel, 'vmlinuz'),
+    # Debian's own kernels come without CONFIG_KVM_SW_PROTECTED_VM.
+    'kernel-amd64-sw': Thing('the kernel of the board x86_64-sw-protected', 'amd64',
+                             ('trixie-backports', 'trixie'), None, 'vmlinuz',
+                             'guest-images/build-kernel'),
+    'busybox-amd64': Thing('the userland of the x86_64 boards', 'amd64',
+                           ('bookworm', 'trixie'), get_busybox, 'busybox'),
     # Newer suites are no fallback here: their libraries would need a newer libc than bookworm's.
     'sysroot-arm64': Libraries('libfdt, json-c and libcrypto to link arm64 programs with', 'arm64',
                                ('libfdt-dev', 'libjson-c-dev', 'libssl-dev')),
+    'sysroot-amd64': Libraries('json-c and libcrypto to link x86_64 programs with', 'amd64',
+                               ('libjson-c-dev', 'libssl-dev')),
     'sysroot-s390x': Libraries('the check library to link s390x tests with', 's390x',
                                ('check', 'libsubunit-dev')),
 }
@@ -306,6 +353,10 @@ def ensure(names, offline=False, quiet=False):
             raise Failure(EXIT_USAGE, f'unknown thing {name!r}; there are: {" ".join(THINGS)}')
     missing = {name: damage(name) for name in names}
     missing = [name for name in missing if missing[name]]
+    for name in missing:
+        if THINGS[name].made:
+            raise Failure(EXIT_UNAVAILABLE, f'{name} {damage(name)}: it is built from Debian\'s '
+                          f'source; run {THINGS[name].made} once, which takes some minutes')
     if missing and offline:
         raise Failure(EXIT_TEMPFAIL, f'{missing[0]} {damage(missing[0])}; run '
                       f'guest-images/fetch {missing[0]} once with a network')

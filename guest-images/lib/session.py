@@ -17,7 +17,6 @@ import tempfile
 import time
 
 import cache
-import holder
 import initramfs
 from common import (EXIT_CANT_CREATE, EXIT_GUEST_FAILED, EXIT_NO_INPUT, EXIT_TIMEOUT,
                     EXIT_UNAVAILABLE, Failure, die_with_parent, say)
@@ -97,7 +96,7 @@ class Session:
         theirs = {}
         for port in PORTS + ('console',):
             self.sockets[port], theirs[port] = socket.socketpair()
-        root = self.build_root(busybox, stdin is not None)
+        root = self.build_root(os.path.dirname(kernel), busybox, stdin is not None)
         self.started = time.monotonic()
         command = self.qemu_command(kernel, f'/proc/self/fd/{root}',
                                     {port: sock.fileno() for port, sock in theirs.items()})
@@ -113,11 +112,17 @@ class Session:
         for sock in theirs.values():
             sock.close()
 
-    def build_root(self, busybox, has_stdin):
+    def build_root(self, kernel_folder, busybox, has_stdin):
         """The board's root as a file in memory: the same for all runs, then what this run adds."""
         here = os.path.dirname(os.path.realpath(__file__))
         archive = initramfs.busybox_root(busybox, initramfs.read(f'{here}/board-init'))
-        archive.file('/run/board/holder', holder.program(), 0o755)
+        if self.board.holder:
+            archive.file('/run/board/holder', self.board.holder, 0o755)
+        # Another kernel must have KVM built in: our modules are not its own.
+        modules = [] if self.options.kernel else self.board.modules
+        initramfs.add_files(archive, [(os.path.join(kernel_folder, name),
+                                       f'/run/board/modules/{number}-{name}')
+                                      for number, name in enumerate(modules)])
         settings = {
             'board': self.name,
             'end_mark': self.end_mark.decode(),
@@ -356,11 +361,12 @@ def usable_stdin():
 
 def run(name, board, options):
     """Run a command on a board and return the exit code for our caller."""
-    kernel, busybox = cache.ensure([board.kernel, board.busybox], quiet=options.quiet)
+    things = [board.busybox] if options.kernel else [board.busybox, board.kernel]
+    busybox, *kernel = cache.ensure(things, quiet=options.quiet)
     stdin = usable_stdin()
     session = Session(name, board, options)
     try:
-        session.start(options.kernel or kernel, busybox, stdin)
+        session.start(*(kernel or [options.kernel]), busybox, stdin)
         code = session.run(stdin)
     finally:
         session.end()

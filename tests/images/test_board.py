@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import tap  # noqa: E402
 from tap import BOARD, FETCH, Skip, equal  # noqa: E402
 
+BUILD_KERNEL = os.path.join(os.path.dirname(BOARD), 'build-kernel')
 scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 
 
@@ -81,7 +82,7 @@ def test_get_has_no_place():
 def test_list_and_help():
     """--list and --help"""
     names = subprocess.run([BOARD, '--list'], capture_output=True, text=True, check=True).stdout
-    equal([line.split()[0] for line in names.splitlines()], ['arm64', 'arm64-pkvm'])
+    equal([line.split()[0] for line in names.splitlines()], ['arm64', 'arm64-pkvm', 'x86_64', 'x86_64-sw-protected'])
     text = subprocess.run([BOARD, '--help'], capture_output=True, text=True, check=True).stdout
     assert text.startswith('usage: guest-images/board'), text
 
@@ -91,6 +92,23 @@ def test_no_qemu():
     need_board()
     one_line(board('arm64', '--', 'true', env=dict(os.environ, PATH=scratch.name)), 69,
              'qemu-system-arm')
+
+
+def test_kernel_to_be_built():
+    """a board whose kernel is not built yet: exit 69, one line that says what to run"""
+    with tempfile.TemporaryDirectory(dir=scratch.name) as empty:
+        env = dict(os.environ, STAGE2_CACHE=empty)
+        one_line(board('x86_64-sw-protected', '--', 'true', env=env), 69,
+                 'guest-images/build-kernel')
+        equal(os.listdir(empty), [])
+        for args in (['--jobs', '0'], ['--jobs'], ['--fast'], ['--jobs', '2', 'x']):
+            one_line(subprocess.run([BUILD_KERNEL, *args], capture_output=True, env=env,
+                                    check=False), 64, 'build-kernel --help')
+        # Nothing to be found in PATH: what is missing is named.
+        done = subprocess.run([sys.executable, BUILD_KERNEL], capture_output=True, check=False,
+                              env=dict(env, PATH=empty))
+        one_line(done, 69, 'flex', 'bison', 'apt install')
+        equal(os.listdir(empty), [])
 
 
 def test_command():

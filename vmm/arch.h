@@ -36,7 +36,7 @@ int arch_vcpu_init(struct vcpu *vcpu);
 /* After the vCPUs: makes the interrupt controller ready. */
 int arch_irqchip_ready(struct vm *vm);
 
-/* Loads the image: fills vm->image and writes the device tree. */
+/* Loads the image: fills vm->image and writes the device tree or what stands for it. */
 int arch_load(struct vm *vm);
 
 /* Sets the boot vCPU's registers for the image. */

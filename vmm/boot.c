@@ -78,25 +78,48 @@ int boot_head(const struct boot_file *file, void *to, size_t len, size_t *got)
 	return read_at(file, to, len, 0, got);
 }
 
-int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
+static int truncated(const struct boot_file *file, uint64_t needed)
 {
-	void *to = memory_load(memory, gpa, file->len);
+	log_error("%s '%s' is truncated: it has %" PRIu64 " bytes of %" PRIu64
+		  ": fetch or build it again",
+		  file->what, file->path, file->len, needed);
+	return EXIT_CODE_DATA;
+}
+
+int boot_read(const struct boot_file *file, uint64_t offset, void *to, size_t len)
+{
 	size_t got;
 	int code;
 
-	if (!to) {
-		log_error("%s '%s' is too large for the guest: %" PRIu64 " KiB at 0x%" PRIx64
-			  " do not fit into %" PRIu64 " KiB of memory: use a larger --memory",
-			  file->what, file->path, file->len >> 10, gpa.val, memory->ram.len >> 10);
-		return EXIT_CODE_DATA;
+	if (len > file->len || offset > file->len - len) {
+		return truncated(file, offset > UINT64_MAX - len ? UINT64_MAX : offset + len);
 	}
-	code = read_at(file, to, file->len, 0, &got);
-	if (!code && got != file->len) {
+	code = read_at(file, to, len, offset, &got);
+	if (!code && got != len) {
 		log_error("%s '%s' became shorter while it was read: try again", file->what,
 			  file->path);
 		code = EXIT_CODE_DATA;
 	}
 	return code;
+}
+
+int boot_load_part(const struct boot_file *file, uint64_t offset, uint64_t len,
+		   struct memory *memory, s2_gpa_t gpa)
+{
+	void *to = memory_load(memory, gpa, len);
+
+	if (!to) {
+		log_error("%s '%s' is too large for the guest: %" PRIu64 " KiB at 0x%" PRIx64
+			  " do not fit into %" PRIu64 " KiB of memory: use a larger --memory",
+			  file->what, file->path, len >> 10, gpa.val, memory->ram.len >> 10);
+		return EXIT_CODE_DATA;
+	}
+	return boot_read(file, offset, to, len);
+}
+
+int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
+{
+	return boot_load_part(file, 0, file->len, memory, gpa);
 }
 
 #define CPIO_HEADER 110

@@ -21,6 +21,13 @@ void boot_close(struct boot_file *file);
 /* Reads the first len bytes, or what the file has; *got tells. */
 int boot_head(const struct boot_file *file, void *to, size_t len, size_t *got);
 
+/* Reads len bytes at offset; a file that ends before that is truncated. */
+int boot_read(const struct boot_file *file, uint64_t offset, void *to, size_t len);
+
+/* Loads len bytes of the file, from offset on, to gpa. Fails as boot_load(). */
+int boot_load_part(const struct boot_file *file, uint64_t offset, uint64_t len,
+		   struct memory *memory, s2_gpa_t gpa);
+
 /*
  * Loads the whole file to gpa. Fails if RAM has no room for it there, naming the memory that would be
  * enough.

@@ -67,9 +67,12 @@ enum agent_op {
 	AGENT_NONE = 0,
 	AGENT_TOUCH = 1,  /* write the pattern of seed into pages */
 	AGENT_VERIFY = 2, /* compare with it; failed counts the pages that differ */
-	AGENT_SHARE =
-		3, /* one MEM_SHARE a page, in ascending order, stopping at the first failure */
-	AGENT_UNSHARE = 4, /* the same with MEM_UNSHARE */
+	/*
+	 * Shows pages to the host: seed pages a call, or as many as the architecture's call takes if that
+	 * is less or seed is 0; in ascending order, stopping at the first failure.
+	 */
+	AGENT_SHARE = 3,
+	AGENT_UNSHARE = 4, /* the same the other way */
 	AGENT_EXIT = 5	   /* power off */
 };
 

@@ -159,7 +159,10 @@ static enum memory_err guest_move(struct memory *memory, enum s2_move move, enum
 		return MEMORY_OUTSIDE;
 	}
 	memory_lock(memory);
-	ok = all_are(memory, range, from, &sealed);
+	sealed.range.len = 0;
+	/* What an earlier move has left half done may be these pages. */
+	ok = !s2_convert_resume(&memory->engine, &memory->job) &&
+	     (memory->protect_ops->idempotent || all_are(memory, range, from, &sealed));
 	while (ok && sealed.range.len) {
 		ok = !memory_convert(memory, S2_IMPORT, sealed.range) &&
 		     all_are(memory, range, from, &sealed);

@@ -6,11 +6,13 @@
 #include <inttypes.h>
 #include <kvm_compat.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "arch.h"
@@ -69,6 +71,28 @@ static int preflight_file(const struct vm *vm)
 	return 0;
 }
 
+int preflight_tmpfs(const struct vm *vm, const char *why)
+{
+	const char *path = vm->config.backing_path;
+	struct statfs fs;
+
+	if (vm->config.backing != RAM_FILE) {
+		return 0;
+	}
+	if (statfs(path, &fs)) {
+		log_error("cannot use backing file '%s': %s: check path and rights", path,
+			  strerror(errno));
+		return EXIT_CODE_NO_INPUT;
+	}
+	if (fs.f_type != TMPFS_MAGIC) {
+		log_error("a protected guest cannot live in the file '%s': %s: use a file on "
+			  "tmpfs, or --backing anon, thp or memfd",
+			  path, why);
+		return EXIT_CODE_UNAVAILABLE;
+	}
+	return 0;
+}
+
 int preflight_protect(const struct vm *vm)
 {
 	const struct protect_ops *ops = protect_ops(vm->config.protect);
@@ -79,8 +103,9 @@ int preflight_protect(const struct vm *vm)
 		return EXIT_CODE_UNAVAILABLE;
 	}
 	if (arch_supported && ops->arch && strcmp(ops->arch, arch_name)) {
-		log_error("'--protect %s' is for %s hosts, and this is %s: use another kind", name,
-			  ops->arch, arch_name);
+		log_error("'--protect %s' is for %s hosts, and this is %s: use another kind, or an "
+			  "emulated board (guest-images/board)",
+			  name, ops->arch, arch_name);
 		return EXIT_CODE_UNAVAILABLE;
 	}
 	return ops->check ? ops->check(vm) : 0;

@@ -29,4 +29,7 @@ bool preflight_may(unsigned int capability);
 /* Is this capability there? `what` completes "KVM has no ...". */
 int preflight_capability(const struct vm *vm, long capability, const char *what);
 
+/* If RAM is a file: is that on tmpfs? why: what a protected guest needs that for. */
+int preflight_tmpfs(const struct vm *vm, const char *why);
+
 #endif

@@ -40,6 +40,8 @@ struct protect_ops {
 	 */
 	bool sees_calls;
 	enum ram_backing backing; /* what --backing is if the user says nothing */
+	bool idempotent; /* to ask for a state that pages are in already is no error of the guest's */
+	bool own_pages; /* the guest's pages are not RAM's own: start() populates, if that is asked for */
 	/* For KVM_CREATE_VM; 0: the type of the architecture's ordinary VM. */
 	unsigned long vm_type;
 
@@ -106,6 +108,7 @@ int protect_create_slot(struct vm *vm);
 
 extern const struct protect_ops protect_none;
 extern const struct protect_ops protect_pkvm;
+extern const struct protect_ops protect_sw;
 extern const struct protect_ops protect_uv;
 
 #endif

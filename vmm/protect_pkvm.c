@@ -3,15 +3,11 @@
  * pKVM's protected VMs. The guest's share and unshare hypercalls end in the hypervisor: all that is
  * left to us is what the guest reports through the control device.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <kvm_compat.h>
 #include <linux/capability.h>
-#include <linux/magic.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/vfs.h>
 
 #include "preflight.h"
 #include "protect.h"
@@ -35,30 +31,10 @@ static int check_locking(const struct vm *vm)
 	return EXIT_CODE_NO_PERMISSION;
 }
 
-/* The kernel refuses to donate pages of real files: only swap-backed memory (same file, -EIO). */
-static int check_file(const struct vm *vm)
-{
-	const char *path = vm->config.backing_path;
-	struct statfs fs;
-
-	if (statfs(path, &fs)) {
-		log_error("cannot use backing file '%s': %s: check path and rights", path,
-			  strerror(errno));
-		return EXIT_CODE_NO_INPUT;
-	}
-	if (fs.f_type != TMPFS_MAGIC) {
-		log_error(
-			"a protected guest cannot live in the file '%s': KVM gives it swap-backed "
-			"memory only: use a file on tmpfs, or --backing anon, thp or memfd",
-			path);
-		return EXIT_CODE_UNAVAILABLE;
-	}
-	return 0;
-}
-
 static int check(const struct vm *vm)
 {
-	int code = vm->config.backing == RAM_FILE ? check_file(vm) : 0;
+	/* The kernel refuses to donate pages of real files (arch/arm64/kvm/mmu.c, -EIO). */
+	int code = preflight_tmpfs(vm, "KVM gives it swap-backed memory only");
 
 	return code ? code : check_locking(vm);
 }

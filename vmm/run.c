@@ -22,9 +22,9 @@
 static const char usage[] =
 	"usage: stage2 run --kernel FILE [options]\n"
 	"\n"
-	"Runs an arm64 guest on KVM until it powers off; its exit code becomes ours.\n"
+	"Runs a guest on KVM until it powers off; its exit code becomes ours.\n"
 	"\n"
-	"  --kernel FILE        arm64 Image: Linux, or one of our payloads\n"
+	"  --kernel FILE        arm64: an Image; x86_64: an ELF file with a PVH entry\n"
 	"  --initrd FILE        initial RAM disk\n"
 	"  --append STR         kernel command line, or the payload's commands\n"
 	"  --memory SIZE        guest RAM, a multiple of 4K, with K, M or G (256M)\n"

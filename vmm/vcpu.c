@@ -8,6 +8,7 @@
 
 #include "arch.h"
 #include "poison.h"
+#include "protect.h"
 #include "stats.h"
 
 void vcpu_failed(struct vcpu *vcpu, const char *why)
@@ -120,8 +121,29 @@ static void take_guest_errors(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * The guest used memory that KVM does not have for it. If another vCPU's pages changed their state in the
+ * meantime, that may be all there is to it; else the guest has said with its access what it wants.
+ */
+static bool fault_resolved(struct vcpu *vcpu, uint64_t conversions)
+{
+	struct memory *memory = &vcpu->vm->memory;
+	struct kvm_compat_memory_fault fault;
+
+	if (__atomic_load_n(&memory->conversions, __ATOMIC_ACQUIRE) != conversions) {
+		return true;
+	}
+	if (vcpu->run->exit_reason != KVM_EXIT_MEMORY_FAULT || !memory->protect_ops->guest_fault) {
+		return false;
+	}
+	memcpy(&fault, vcpu->run->padding, sizeof(fault));
+	return !memory->protect_ops->guest_fault(memory, s2_range(s2_gpa(fault.gpa), fault.size),
+						 fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE);
+}
+
 bool vcpu_run(struct vcpu *vcpu)
 {
+	uint64_t conversions = __atomic_load_n(&vcpu->vm->memory.conversions, __ATOMIC_ACQUIRE);
 	int err;
 
 	if (vcpu->index == 0 && vcpu->exits == 0) {
@@ -134,6 +156,8 @@ bool vcpu_run(struct vcpu *vcpu)
 	if (!err) {
 		handle_exit(vcpu);
 		vm_take_errors(vcpu->vm);
+	} else if (err == EFAULT && fault_resolved(vcpu, conversions)) {
+		vcpu->faults++;
 	} else if (err != EINTR && err != EAGAIN) {
 		run_failed(vcpu, err);
 	}

@@ -54,7 +54,7 @@ static int make_ram(const struct vm *vm, struct ram *ram)
 	if (file >= 0) {
 		close(file);
 	}
-	if (!err && vm->config.populate) {
+	if (!err && vm->config.populate && !protect_ops(vm->config.protect)->own_pages) {
 		err = ram_populate(ram);
 		if (err) {
 			ram_fini(ram);
@@ -179,10 +179,10 @@ int vm_create(struct vm *vm, const struct vm_config *config)
 	pthread_mutex_init(&vm->stop_lock, NULL);
 	code = preflight_memory(vm);
 	if (!code) {
-		code = preflight_protect(vm);
+		code = preflight_files(vm);
 	}
 	if (!code) {
-		code = preflight_files(vm);
+		code = preflight_protect(vm);
 	}
 	if (!code && vm->config.inject_errors) {
 		code = preflight_inject();

@@ -47,12 +47,13 @@ struct vcpu {
 	bool threaded;	/* thread is valid; under vm->stop_lock */
 	uint64_t exits; /* returns of KVM_RUN */
 	uint64_t exits_mmio;
+	uint64_t faults; /* memory that was not there for the guest as it wanted it, and then was */
 };
 
 /* Where the image was put: what a vCPU and the device tree need to know. */
 struct vm_image {
 	s2_gpa_t entry;
-	s2_gpa_t fdt;
+	s2_gpa_t info; /* the device tree, or what stands for it */
 	s2_gpa_t initrd;
 	uint64_t initrd_len; /* 0: none */
 };

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The payload: a guest that does what it is told to its memory. It is told by the command line in the
- * device tree (/chosen bootargs), words separated by blanks, carried out in order:
+ * The payload: a guest that does what it is told to its memory. It is told by its command line, words
+ * separated by blanks, carried out in order:
  *
  *	touch=GPA,PAGES[,SEED]    write the pattern of SEED
  *	verify=GPA,PAGES[,SEED]   compare with it
  *	read=GPA,PAGES[,SEED]     the first word of each page: how many differ, how many abort
- *	share=GPA,PAGES[,STEP]    MEM_SHARE, one call a page, and tell the VMM; with a STEP, only every
- *	                          STEP-th page, and tell of each by itself
- *	unshare=GPA,PAGES[,STEP]  tell the VMM, and MEM_UNSHARE
+ *	zero=GPA,PAGES            compare with zeros
+ *	share=GPA,PAGES[,STEP[,AT_ONCE]]
+ *	                          show pages to the host, AT_ONCE pages a call, and tell the VMM where it
+ *	                          does not see the calls. No AT_ONCE, or 0: as many as a call can take,
+ *	                          which is one with pKVM. With a STEP, only every STEP-th page, and tell
+ *	                          of each by itself
+ *	unshare=GPA,PAGES[,STEP[,AT_ONCE]]
+ *	                          tell the VMM, and take them back
  *	call=F[,X1[,X2[,X3]]]     a hypercall as it is, and its result
  *	ring                      from here on, tell the VMM through the ring (vmm/guest_abi.h)
  *	claim=GPA,PAGES           say that they are shared, and do nothing
@@ -16,6 +21,7 @@
  *	wild=N                    move the ring's head by N
  *	poison=GPA                ask the VMM for a memory error there (--inject-errors)
  *	peek=GPA                  ask the VMM to read there
+ *	peeks=GPA,PAGES           ask for each page; prints one digit a page, 1: the host could
  *	poke=GPA                  ask the VMM to change what is there
  *	audit=GPA,PAGES           ask the VMM whether what it believes of them is so
  *	exit=CODE                 end with this code
@@ -33,8 +39,8 @@
 
 #define PAGE UINT64_C(4096)
 
-void payload_main(const uint8_t *fdt);
-void payload_exception(uint64_t esr, uint64_t far, uint64_t elr);
+void payload_main(const void *info);
+void payload_exception(uint64_t kind, uint64_t address, uint64_t pc);
 void *memset(void *to, int value, size_t len);
 
 void *memset(void *to, int value, size_t len)
@@ -55,20 +61,23 @@ static volatile struct {
 	uint64_t address;
 } aborts;
 
-/* Returns if the program is to go on behind the instruction. */
-void payload_exception(uint64_t esr, uint64_t far, uint64_t elr)
+/*
+ * kind is esr_el1 on arm64; vector and error code on x86_64. Returns if the program is to go on behind the
+ * instruction.
+ */
+void payload_exception(uint64_t kind, uint64_t address, uint64_t pc)
 {
-	if (aborts.expected && machine_external_abort(esr)) {
+	if (aborts.expected && machine_external_abort(kind)) {
 		aborts.count++;
-		aborts.address = far;
+		aborts.address = address;
 		return;
 	}
-	print("payload: exception, esr ");
-	print_hex(esr);
-	print(" far ");
-	print_hex(far);
-	print(" elr ");
-	print_hex(elr);
+	print("payload: exception ");
+	print_hex(kind);
+	print(" at pc ");
+	print_hex(pc);
+	print(", address ");
+	print_hex(address);
 	print("\n");
 	leave(1);
 }
@@ -98,15 +107,22 @@ static void verify(struct agent_mailbox *box)
 	}
 }
 
-static void convert(struct agent_mailbox *box, uint64_t function)
+/* seed is the number of pages a call; 0: as many as it can take. */
+static void convert(struct agent_mailbox *box, bool share)
 {
-	for (uint64_t page = box->gpa; box->done < box->pages; page += PAGE) {
+	const uint64_t most =
+		box->seed && box->seed < MACHINE_CALL_PAGES ? box->seed : MACHINE_CALL_PAGES;
+
+	while (box->done < box->pages) {
+		const uint64_t rest = box->pages - box->done;
+		const uint64_t pages = rest < most ? rest : most;
+
 		box->hypercalls++;
-		if (machine_hvc(function, page)) {
+		if (machine_convert(box->gpa + box->done * PAGE, pages, share)) {
 			box->failed++;
 			break;
 		}
-		box->done++;
+		box->done += pages;
 	}
 }
 
@@ -123,10 +139,10 @@ static void carry_out(struct agent_mailbox *box)
 		verify(box);
 		break;
 	case AGENT_SHARE:
-		convert(box, HVC_MEM_SHARE);
+		convert(box, true);
 		break;
 	case AGENT_UNSHARE:
-		convert(box, HVC_MEM_UNSHARE);
+		convert(box, false);
 		break;
 	default:
 		break;
@@ -146,7 +162,7 @@ static void agent(void)
 {
 	volatile struct agent_mailbox *shared = &mailbox.box;
 
-	if (machine_hvc(HVC_MEM_SHARE, (uint64_t)&mailbox)) {
+	if (machine_convert((uint64_t)&mailbox, 1, true)) {
 		print("agent: cannot share the mailbox: is this a protected guest?\n");
 		leave(1);
 	}
@@ -213,7 +229,7 @@ static void report(uint64_t gpa, uint64_t pages, uint64_t op)
 
 static void open_ring(void)
 {
-	if (machine_hvc(HVC_MEM_SHARE, (uint64_t)&reports)) {
+	if (machine_convert((uint64_t)&reports, 1, true)) {
 		print("ring: cannot share its page: is this a protected guest?\n");
 		leave(1);
 	}
@@ -250,29 +266,38 @@ static void memory_command(const char *name, uint64_t op, const char *text)
 	print_result(name, &box);
 }
 
+/* To a VMM that does not see the calls. */
+static void announce(uint64_t gpa, uint64_t pages, uint64_t op)
+{
+	if (!MACHINE_CALLS_SEEN) {
+		report(gpa, pages, op);
+	}
+}
+
 /* Shares or unshares every step-th page, and tells in the order that keeps the host's belief safe. */
 static void convert_command(const char *name, uint64_t op, const char *text)
 {
 	struct agent_mailbox all = {.op = op};
-	uint64_t step, at_once;
+	uint64_t step, run;
 
 	all.gpa = number(&text);
 	all.pages = number(&text);
 	step = next_number(&text, 1);
-	at_once = step > 1 ? 1 : all.pages;
+	all.seed = next_number(&text, 0);
+	run = step > 1 ? 1 : all.pages;
 	while (all.done < all.pages && !all.failed) {
-		struct agent_mailbox box = {.op = op, .pages = at_once};
+		struct agent_mailbox box = {.op = op, .pages = run, .seed = all.seed};
 
 		box.gpa = all.gpa + all.done * PAGE;
 		if (op == AGENT_UNSHARE) {
-			report(box.gpa, box.pages, GUEST_UNSHARED);
+			announce(box.gpa, box.pages, GUEST_UNSHARED);
 		}
 		carry_out(&box);
 		if (op == AGENT_SHARE && box.done) {
-			report(box.gpa, box.done, GUEST_SHARED);
+			announce(box.gpa, box.done, GUEST_SHARED);
 		}
 		all.failed += box.failed;
-		all.done += box.failed ? box.done : at_once * step;
+		all.done += box.failed ? box.done : run * step;
 	}
 	print_result(name, &all);
 }
@@ -334,7 +359,7 @@ static void call_command(const char *text)
 	}
 	aborts.count = 0;
 	aborts.expected = 1;
-	result = machine_hvc_all(word);
+	result = machine_call(word[0], word[1], word[2], word[3]);
 	aborts.expected = 0;
 	if (aborts.count) {
 		print(": external abort\n");
@@ -377,6 +402,27 @@ static void tell(uint64_t reg, const char *name, const char *text)
 	print("\n");
 }
 
+static void zero(const char *text)
+{
+	const uint64_t gpa = number(&text), pages = number(&text);
+	const volatile uint64_t *word = (const volatile uint64_t *)gpa;
+	uint64_t odd = 0;
+
+	for (uint64_t i = 0; i < pages * PAGE / 8; i++) {
+		odd += word[i] != 0;
+	}
+	print("zero ");
+	print_hex(gpa);
+	print(" pages ");
+	print_hex(pages);
+	print(odd ? ": failed, words that are not: " : ": ok, ");
+	print_hex(odd);
+	print("\n");
+	if (odd) {
+		leave(1);
+	}
+}
+
 static void peek(const char *text)
 {
 	const uint64_t gpa = number(&text);
@@ -391,6 +437,20 @@ static void peek(const char *text)
 	} else {
 		print(": the host could not read\n");
 	}
+}
+
+static void peeks(const char *text)
+{
+	const uint64_t gpa = number(&text), pages = number(&text);
+
+	print("peeks ");
+	print_hex(gpa);
+	print(" ");
+	for (uint64_t i = 0; i < pages; i++) {
+		machine_write64(CONTROL_BASE + CONTROL_PEEK, gpa + i * PAGE);
+		print(machine_read64(CONTROL_BASE + CONTROL_PEEK) ? "1" : "0");
+	}
+	print("\n");
 }
 
 static void poke(const char *text)
@@ -419,6 +479,8 @@ static void command(const char *text)
 		convert_command("unshare", AGENT_UNSHARE, rest);
 	} else if (word_is(text, "read", &rest)) {
 		read_command(rest);
+	} else if (word_is(text, "zero", &rest)) {
+		zero(rest);
 	} else if (word_is(text, "call", &rest)) {
 		call_command(rest);
 	} else if (word_is(text, "ring", &rest)) {
@@ -436,6 +498,8 @@ static void command(const char *text)
 		audit(rest);
 	} else if (word_is(text, "peek", &rest)) {
 		peek(rest);
+	} else if (word_is(text, "peeks", &rest)) {
+		peeks(rest);
 	} else if (word_is(text, "poke", &rest)) {
 		poke(rest);
 	} else if (word_is(text, "exit", &rest)) {
@@ -450,9 +514,9 @@ static void command(const char *text)
 	}
 }
 
-void payload_main(const uint8_t *fdt)
+void payload_main(const void *info)
 {
-	const char *text = bootargs(fdt);
+	const char *text = machine_bootargs(info);
 
 	while (*text) {
 		if (*text == ' ') {

@@ -33,53 +33,7 @@ void leave(uint64_t code)
 {
 	machine_write64(CONTROL_BASE + CONTROL_EXIT, code);
 	for (;;) {
-		machine_hvc(HVC_SYSTEM_OFF, 0);
-	}
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static bool equal(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
-}
-
-const char *bootargs(const uint8_t *fdt)
-{
-	enum {
-		BEGIN = 1,
-		END = 2,
-		PROP = 3,
-		NOP = 4
-	};
-	const uint8_t *at = fdt + be32(fdt + 8);
-	const char *strings = (const char *)fdt + be32(fdt + 12);
-
-	for (;;) {
-		const uint32_t token = be32(at);
-
-		at += 4;
-		if (token == BEGIN) {
-			while (*at) {
-				at++;
-			}
-			at++;
-		} else if (token == PROP) {
-			if (equal(strings + be32(at + 4), "bootargs")) {
-				return (const char *)at + 8;
-			}
-			at += 8 + be32(at);
-		} else if (token != END && token != NOP) {
-			return "";
-		}
-		at = (const uint8_t *)(((uint64_t)at + 3) & ~UINT64_C(3));
+		machine_off();
 	}
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Words in and out of the payload: the serial console, the command line, and the end. */
+/* Words in and out of the payload: the serial console, the words of the command line, and the end. */
 #ifndef PAYLOAD_TEXT_H
 #define PAYLOAD_TEXT_H
 
@@ -11,9 +11,6 @@ void print_hex(uint64_t value);
 
 /* Ends the guest with this exit code. */
 __attribute__((noreturn)) void leave(uint64_t code);
-
-/* The value of the first property "bootargs" (Devicetree Specification 0.4, section 5). */
-const char *bootargs(const uint8_t *fdt);
 
 /* The number at *text, which is moved behind it and behind a comma. Without one, the guest ends. */
 uint64_t number(const char **text);

@@ -87,7 +87,7 @@ START_TEST(loads)
 	ck_assert_uint_eq(vm.image.entry.val, RAM);
 	ck_assert_uint_eq(vm.image.initrd_len, 0);
 	/* Behind what the kernel takes when it runs, which is more than its file. */
-	ck_assert_uint_ge(vm.image.fdt.val, RAM + M1);
+	ck_assert_uint_ge(vm.image.info.val, RAM + M1);
 	expect_loaded(64);
 }
 END_TEST
@@ -97,7 +97,7 @@ START_TEST(text_offset)
 	put(0x08, 0x80000, 8);
 	expect_loaded(sizeof(image));
 	ck_assert_uint_eq(vm.image.entry.val, RAM + 0x80000);
-	ck_assert_uint_ge(vm.image.fdt.val, RAM + 0x80000 + M1);
+	ck_assert_uint_ge(vm.image.info.val, RAM + 0x80000 + M1);
 	put(0x10, 0, 8); /* before Linux 3.17: no size, and the offset was fixed */
 	put(0x08, 0x123000, 8);
 	expect_loaded(sizeof(image));
@@ -144,7 +144,7 @@ START_TEST(too_large)
 	ck_assert_ptr_nonnull(strstr(test_stderr_end(), "no room for the device tree"));
 	put(0x10, LEN - TREE_ROOM, 8);
 	expect_loaded(sizeof(image));
-	ck_assert_uint_eq(vm.image.fdt.val, RAM + LEN - TREE_ROOM);
+	ck_assert_uint_eq(vm.image.info.val, RAM + LEN - TREE_ROOM);
 }
 END_TEST
 
@@ -294,7 +294,7 @@ START_TEST(initrd)
 	ck_assert_uint_eq(vm.image.initrd_len, sizeof(data));
 	ck_assert_uint_ge(vm.image.initrd.val, RAM + M1);
 	ck_assert_mem_eq(ram_hva(&vm.memory.ram, vm.image.initrd), data, sizeof(data));
-	ck_assert_uint_ge(vm.image.fdt.val, vm.image.initrd.val + sizeof(data));
+	ck_assert_uint_ge(vm.image.info.val, vm.image.initrd.val + sizeof(data));
 }
 END_TEST
 
@@ -333,11 +333,12 @@ END_TEST
 /* The tree as the guest would find it. */
 static const void *tree(void)
 {
-	const void *fdt = ram_hva(&vm.memory.ram, vm.image.fdt);
+	const void *fdt = ram_hva(&vm.memory.ram, vm.image.info);
 
 	ck_assert_int_eq(fdt_check_full(fdt, TREE_ROOM), 0);
-	ck_assert_uint_eq(vm.image.fdt.val % 8, 0);
-	ck_assert_uint_eq(vm.image.fdt.val / M2, (vm.image.fdt.val + fdt_totalsize(fdt) - 1) / M2);
+	ck_assert_uint_eq(vm.image.info.val % 8, 0);
+	ck_assert_uint_eq(vm.image.info.val / M2,
+			  (vm.image.info.val + fdt_totalsize(fdt) - 1) / M2);
 	return fdt;
 }
 

@@ -102,7 +102,7 @@ int arch_vcpu_boot(struct vcpu *vcpu)
 	const struct vm_image *image = &vcpu->vm->image;
 
 	if (set_register(vcpu, offsetof(struct kvm_regs, regs.pc), image->entry.val) ||
-	    set_register(vcpu, offsetof(struct kvm_regs, regs.regs[0]), image->fdt.val)) {
+	    set_register(vcpu, offsetof(struct kvm_regs, regs.regs[0]), image->info.val)) {
 		return vcpu_error(vcpu, "set the registers of");
 	}
 	return 0;

@@ -175,8 +175,8 @@ int arch_load(struct vm *vm)
 		return code;
 	}
 	/* At most 2 MiB, on 8 bytes, not across a 2 MiB boundary (booting.rst 2). */
-	vm->image.fdt = s2_gpa(align_up(end, FDT_SIZE_MAX));
-	fdt = memory_load(&vm->memory, vm->image.fdt, FDT_SIZE_MAX);
+	vm->image.info = s2_gpa(align_up(end, FDT_SIZE_MAX));
+	fdt = memory_load(&vm->memory, vm->image.info, FDT_SIZE_MAX);
 	if (!fdt) {
 		log_error(
 			"no room for the device tree behind kernel and initrd: use more --memory");

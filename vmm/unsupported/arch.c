@@ -15,8 +15,9 @@ const char arch_leaf_model[] = "none";
 
 static int unsupported(void)
 {
-	log_error("this build cannot run guests: stage2 runs arm64 guests on arm64 hosts, or on an "
-		  "emulated board (guest-images/board)");
+	log_error(
+		"this build cannot run guests: stage2 runs guests on arm64 and x86_64 hosts, or on "
+		"an emulated board (guest-images/board)");
 	return EXIT_CODE_UNAVAILABLE;
 }
 

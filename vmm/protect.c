@@ -13,6 +13,7 @@ const struct protect_ops protect_none = {.create = protect_create_slot};
 static const struct protect_ops *const kinds[PROTECT_KIND_COUNT] = {
 	[PROTECT_NONE] = &protect_none,
 	[PROTECT_PKVM] = &protect_pkvm,
+	[PROTECT_SW] = &protect_sw,
 #ifdef HAVE_LIBCRYPTO
 	[PROTECT_UV] = &protect_uv,
 #endif

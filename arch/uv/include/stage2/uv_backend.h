@@ -13,6 +13,10 @@
  * the reclaim itself, the next donation opens the seal, and fails (S2_UVC_RC_SEAL) if the host has
  * changed a byte; of one that the guest shows it fails (S2_UVC_RC_SHARED) until the guest has taken it
  * back, or UNSHARE_ALL was issued.
+ *
+ * IMPORT and UNSHARE look for the page in the guest's tables. Where those are the engine's view of the guest,
+ * it has to show pages that are NONE and EXPORTED as well: the Ultravisor keeps the guest from them. Not from
+ * one that the guest shows and the host reclaims: that the embedder takes out of the tables itself.
  */
 #ifndef STAGE2_UV_BACKEND_H
 #define STAGE2_UV_BACKEND_H

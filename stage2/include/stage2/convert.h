@@ -186,8 +186,8 @@ S2_NODISCARD enum s2_err s2_convert(struct s2_engine *e, const struct s2_request
  * rejects, or with a view a page that no run has; S2_ERR_EXPOSE (above); S2_ERR_BUSY, S2_ERR_POISON
  * or S2_ERR_STATE if a page that is asked for can neither make the move nor has made it; S2_ERR_BUSY
  * also if another job touches the same pages, or if a grain to be widened has a page in transition;
- * S2_ERR_HELD if a page that is to be taken
- * from the host is pinned; S2_ERR_NOMEM.
+ * S2_ERR_HELD if a page is pinned that an unshare or a reclaim asks for, or would move with its grain;
+ * S2_ERR_NOMEM.
  */
 S2_NODISCARD enum s2_err s2_convert_start(struct s2_engine *e, const struct s2_request *request,
 					  struct s2_job *job);

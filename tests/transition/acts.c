@@ -95,19 +95,6 @@ static void settle_late(int slot, bool all)
 	}
 }
 
-static enum s2_err err_of(enum s2_reply reply)
-{
-	static const enum s2_err err[S2_REPLY_COUNT] = {
-		[S2_REPLY_OK] = S2_OK,
-		[S2_REPLY_AGAIN] = S2_ERR_AGAIN,
-		[S2_REPLY_BUSY] = S2_ERR_HELD,
-		[S2_REPLY_FAILED] = S2_ERR_BACKEND,
-		[S2_REPLY_POISON] = S2_ERR_POISON,
-	};
-
-	return err[reply];
-}
-
 enum s2_err act_resume(int slot)
 {
 	struct oracle_job *job = &w.o.job[slot];
@@ -132,7 +119,7 @@ enum s2_err act_resume(int slot)
 	if (err == S2_ERR_NOMEM) {
 		must(w.alloc_failed);
 	} else {
-		must_err(err, err_of(w.answered));
+		must_err(err, oracle_err(w.answered));
 	}
 	must(err == S2_OK || w.job[slot].reply == w.answered || err == S2_ERR_NOMEM);
 	job->lame = job->lame && err == S2_ERR_NOMEM;

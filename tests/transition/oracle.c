@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "world.h"
+#include "oracle.h"
 
 void oracle_grain(const struct oracle *o, const struct s2_request *request, unsigned page,
 		  unsigned *start, unsigned *end)
@@ -14,9 +14,9 @@ void oracle_grain(const struct oracle *o, const struct s2_request *request, unsi
 		first = number / grain * grain;
 		last = first + (grain - 1);
 	}
-	for (size_t i = 0; request->grain == S2_GRAIN_FOLIO && i < w.run_count; i++) {
-		uint64_t run_first = w.run[i].gpa.val / S2_PAGE_SIZE;
-		uint64_t run_last = run_first + w.run[i].len / S2_PAGE_SIZE - 1;
+	for (size_t i = 0; request->grain == S2_GRAIN_FOLIO && i < o->run_count; i++) {
+		uint64_t run_first = o->run[i].gpa.val / S2_PAGE_SIZE;
+		uint64_t run_last = run_first + o->run[i].len / S2_PAGE_SIZE - 1;
 
 		if (run_first <= number && number <= run_last) {
 			first = run_first;
@@ -310,13 +310,15 @@ struct s2_range oracle_unit(const struct oracle *o, int slot, uint64_t max_len)
 	unsigned grain_start;
 	unsigned grain_end;
 
-	must(start < ORACLE_PAGES);
+	if (start == ORACLE_PAGES) {
+		return flat_range(&o->flat, 0, 0);
+	}
 	oracle_grain(o, &o->job[slot].request, start, &grain_start, &grain_end);
 	while (end < grain_end && o->page[end].job == slot &&
 	       (max_len == 0 || end - start < max_len / S2_PAGE_SIZE)) {
 		end++;
 	}
-	return page_range(start, end - start);
+	return flat_range(&o->flat, start, end - start);
 }
 
 void oracle_confirm(struct oracle *o, unsigned page)
@@ -361,7 +363,7 @@ void oracle_undo(struct oracle *o, unsigned page)
 
 	flat_undo(&o->flat.page[page]);
 	if (o->flat.page[page].move == S2_IMPORT && widened &&
-	    s2_track_get(&w.track, page_range(page, 1).start, &now) == S2_OK) {
+	    s2_track_get(o->track, flat_range(&o->flat, page, 1).start, &now) == S2_OK) {
 		o->flat.page[page].widened = now.widened;
 	}
 	o->page[page].job = -1;
@@ -462,4 +464,17 @@ enum s2_err oracle_pin(const struct oracle *o, unsigned start, unsigned count)
 		}
 	}
 	return S2_OK;
+}
+
+enum s2_err oracle_err(enum s2_reply reply)
+{
+	static const enum s2_err err[S2_REPLY_COUNT] = {
+		[S2_REPLY_OK] = S2_OK,
+		[S2_REPLY_AGAIN] = S2_ERR_AGAIN,
+		[S2_REPLY_BUSY] = S2_ERR_HELD,
+		[S2_REPLY_FAILED] = S2_ERR_BACKEND,
+		[S2_REPLY_POISON] = S2_ERR_POISON,
+	};
+
+	return err[reply];
 }

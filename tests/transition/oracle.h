@@ -6,11 +6,14 @@
 #ifndef TESTS_TRANSITION_ORACLE_H
 #define TESTS_TRANSITION_ORACLE_H
 
+/* How many pages there are: a matter of the program that it is part of. */
+#ifndef ORACLE_PAGES
 #define ORACLE_PAGES 590u
+#endif
 #define ORACLE_JOBS 4
 #define FLAT_MAX ORACLE_PAGES
 
-#include "model/flat.h"
+#include "model/flat_page.h"
 #include <stage2/convert.h>
 
 /* Besides its state (struct flat_page): */
@@ -43,6 +46,9 @@ struct oracle {
 	struct oracle_page page[ORACLE_PAGES];
 	struct oracle_job job[ORACLE_JOBS];
 	struct s2_convert_count count;
+	const struct s2_run *run; /* the folios, as the engine has them */
+	size_t run_count;
+	const struct s2_track *track; /* asked where the headers leave the engine a choice */
 };
 
 /* Where the grain of a page starts and ends. */
@@ -55,7 +61,7 @@ enum s2_err oracle_start(struct oracle *o, int slot, const struct s2_request *re
 /* The first page from here on that the job moves; ORACLE_PAGES if there is none. */
 unsigned oracle_next(const struct oracle *o, int slot, unsigned from);
 
-/* What the next call of the back end must be about. */
+/* What the next call of the back end must be about; of no length if there is none to come. */
 struct s2_range oracle_unit(const struct oracle *o, int slot, uint64_t max_len);
 
 void oracle_confirm(struct oracle *o, unsigned page);
@@ -66,6 +72,9 @@ void oracle_poison(struct oracle *o, unsigned page);
 void oracle_finish(struct oracle *o, int slot);
 void oracle_stop(struct oracle *o, int slot);
 void oracle_back(struct oracle *o, int slot);
+
+/* How a resume ends after the back end has said this. */
+enum s2_err oracle_err(enum s2_reply reply);
 
 /* What s2_pin() must answer, of a range of pages in the tracker. */
 enum s2_err oracle_pin(const struct oracle *o, unsigned start, unsigned count);

@@ -2,6 +2,8 @@
 /* What must hold: at every step, and between two calls. */
 #include "world.h"
 
+#include "model/flat.h"
+
 static bool reaches(struct party *party, uint64_t addr, uint64_t hpa, enum machine_access access)
 {
 	struct machine_result r;

@@ -248,6 +248,9 @@ void world_start(const struct choice *choice)
 	start_parties();
 	must_err(s2_track_init(&w.track, &w.env.env, page_range(0, ORACLE_PAGES)), S2_OK);
 	s2_pins_init(&w.pins, &w.env.env);
+	w.o.track = &w.track;
+	w.o.run = w.run;
+	w.o.run_count = w.run_count;
 	w.engine = (struct s2_engine){.track = &w.track,
 				      .runs = w.run,
 				      .run_count = w.run_count,

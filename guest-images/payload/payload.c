@@ -10,8 +10,8 @@
  *	share=GPA,PAGES[,STEP[,AT_ONCE]]
  *	                          show pages to the host, AT_ONCE pages a call, and tell the VMM where it
  *	                          does not see the calls. No AT_ONCE, or 0: as many as a call can take,
- *	                          which is one with pKVM. With a STEP, only every STEP-th page, and tell
- *	                          of each by itself
+ *	                          which is one with pKVM. With a STEP above 1, only every STEP-th page,
+ *	                          and tell of each by itself
  *	unshare=GPA,PAGES[,STEP[,AT_ONCE]]
  *	                          tell the VMM, and take them back
  *	call=F[,X1[,X2[,X3]]]     a hypercall as it is, and its result
@@ -297,7 +297,7 @@ static void convert_command(const char *name, uint64_t op, const char *text)
 			announce(box.gpa, box.done, GUEST_SHARED);
 		}
 		all.failed += box.failed;
-		all.done += box.failed ? box.done : run * step;
+		all.done += box.failed ? box.done : step > 1 ? step : run;
 	}
 	print_result(name, &all);
 }

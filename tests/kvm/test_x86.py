@@ -52,10 +52,9 @@ SW = {
     'grain-4K': there_and_back(1),
     'grain-64K': there_and_back(16),
     'grain-2M': there_and_back(512),
-    'steps': run(f'share={BASE},64,1,1 peeks={BASE},65 unshare={BASE},48,1,16 peeks={BASE},65 exit=0'),
-    'holes': run(' '.join(f'share={BASE + i * PAGE},1' for i in range(1, 16, 2)) +
-                 f' peeks={BASE},16 unshare={BASE},16 peeks={BASE},16 share={BASE},16 '
-                 f'peeks={BASE},16 exit=0'),
+    'steps': run(f'share={BASE},64,1,1 peeks={BASE},65 unshare={BASE},48,0,16 peeks={BASE},65 exit=0'),
+    'holes': run(f'share={BASE + PAGE},15,2 peeks={BASE},16 unshare={BASE},16 peeks={BASE},16 '
+                 f'share={BASE},16 peeks={BASE},16 exit=0'),
     'bad': run(f'touch={BASE},2,9 share={BASE + PAGE},1 touch={BASE + PAGE},1,9 ' +
                ' '.join(f'call={",".join(map(str, call))}' for call in BAD_CALLS) +
                f' call=13,1,2,3 peeks={BASE},2 verify={BASE},2,9 exit=0'),

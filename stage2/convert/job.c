@@ -101,9 +101,7 @@ static enum s2_err reserve_maps(const struct s2_plan *p, struct s2_pool *pool)
 	unsigned map_count = 0;
 
 	/* Pages that nobody has to touch need nothing: asking again must not fail. */
-	if (s2_track_skip(t, p->asked,
-			  p->codes->to & ~S2_CODE_BIT(S2_CODE_SHARED_WIDENED) &
-				  ~S2_CODE_BIT(S2_CODE_EXPORTED_WIDENED)) != p->asked.end) {
+	if (p->all_move || s2_track_skip(t, p->asked, S2_CODE_BIT(p->codes->end)) != p->asked.end) {
 		map_count = s2_track_uniform_count(t, p->scope, S2_POOL_MAX);
 	}
 	/* Chunks at both ends may become uniform before the job ends. */

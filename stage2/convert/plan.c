@@ -217,8 +217,7 @@ static bool is_pinned(const struct s2_plan *p, struct s2_pages pages)
 
 /*
  * What the host uses it keeps: shared pages that it has pinned. Of a grain that is widened all pages that
- * move count: one of them may have been pinned before it was given back and kept. What is refused stays
- * with the host anyhow.
+ * move count: one of them may have been pinned before it was given back and kept.
  */
 static enum s2_err check_pins(struct s2_plan *p)
 {
@@ -230,8 +229,8 @@ static enum s2_err check_pins(struct s2_plan *p)
 	    (p->request->move != S2_UNSHARE && p->request->move != S2_RECLAIM)) {
 		return S2_OK;
 	}
-	held = p->request->policy != S2_REFUSE && is_pinned(p, p->asked);
-	while (!held && p->request->policy != S2_EXACT && s2_plan_next(p, &piece, &state)) {
+	held = is_pinned(p, p->asked);
+	while (!held && p->request->policy == S2_WIDEN && s2_plan_next(p, &piece, &state)) {
 		held = is_pinned(p, piece);
 	}
 	s2_plan_rewind(p);

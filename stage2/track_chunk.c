@@ -349,12 +349,8 @@ unsigned s2_track_uniform_count(const struct s2_track *t, struct s2_pages pages,
 	unsigned count = 0;
 
 	while (pages.start < pages.end && count < max) {
-		struct part part = part_first(t, pages);
-
-		if (s2_chunk_is_uniform(part.chunk)) {
-			count++;
-		}
-		pages.start += part_len(&part);
+		count += s2_chunk_is_uniform(s2_track_chunk(t, pages.start));
+		pages.start = (pages.start | (S2_CHUNK_PAGES - 1)) + 1;
 	}
 	return count;
 }

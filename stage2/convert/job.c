@@ -167,9 +167,11 @@ static enum s2_err begin_piece(const struct s2_plan *p, struct s2_job *job, stru
 	const struct s2_engine *e = p->e;
 	enum s2_err err;
 
-	begin(p, job, s2_pages_before(piece, p->asked), p->codes->out);
+	if (p->request->policy == S2_WIDEN) {
+		begin(p, job, s2_pages_before(piece, p->asked), p->codes->out);
+		begin(p, job, s2_pages_behind(piece, p->asked), p->codes->out);
+	}
 	begin(p, job, s2_pages_overlap(piece, p->asked), false);
-	begin(p, job, s2_pages_behind(piece, p->asked), p->codes->out);
 	err = narrow(e, e->guest, piece, state, p->codes->end);
 	return err != S2_OK ? err : narrow(e, e->host, piece, state, p->codes->end);
 }
@@ -205,7 +207,7 @@ static enum s2_err start(struct s2_engine *e, const struct s2_request *request, 
 		return err;
 	}
 	enter_job(e, job, &plan);
-	if (plan.codes->end == S2_SECURE) {
+	if (e->marks != NULL && plan.codes->end == S2_SECURE) {
 		s2_marks_enter(e, plan.scope);
 	}
 	while (err == S2_OK && s2_plan_next(&plan, &piece, &state)) {
@@ -396,6 +398,16 @@ static struct s2_answer call_backend(struct s2_engine *e, struct s2_job *job, st
 	return answer;
 }
 
+/* The page behind the grain of this one, or any page behind the tracker. */
+static uint64_t grain_end_at(const struct s2_engine *e, const struct s2_request *request,
+			     uint64_t page)
+{
+	if (request->grain != S2_GRAIN_FOLIO) {
+		return (page | ((request->grain >> S2_PAGE_LG2) - 1)) + 1;
+	}
+	return s2_grain_at(e, request, page).all.end;
+}
+
 /*
  * What the next call of the back end is about: the first stretch that is still to do, as far as it lies in
  * one grain and is not too long. None if all is done.
@@ -411,7 +423,7 @@ static struct s2_pages next_unit(const struct s2_engine *e, const struct s2_job 
 	}
 	unit.start = s2_track_skip(t, unit, S2_CODE_ALL & ~moving);
 	if (e->backend != NULL && !s2_pages_are_none(unit)) {
-		uint64_t grain_end = s2_grain_at(e, &job->request, unit.start).all.end;
+		uint64_t grain_end = grain_end_at(e, &job->request, unit.start);
 		uint64_t most = e->backend->max_len >> S2_PAGE_LG2;
 
 		unit.end = unit.end < grain_end ? unit.end : grain_end;

@@ -21,6 +21,9 @@ void error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* memory that cannot be had ends the program */
 void *allocate(size_t size);
 
+/* malloc() and free(), for what asks for an environment. */
+extern const struct s2_env heap_env;
+
 /* clock.c: best, median and worst of the samples of one thing. */
 struct figure {
 	double best;

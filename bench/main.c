@@ -40,6 +40,21 @@ void *allocate(size_t size)
 	return memory;
 }
 
+static void *heap_alloc(void *cookie, size_t size)
+{
+	(void)cookie;
+	return malloc(size);
+}
+
+static void heap_free(void *cookie, void *ptr, size_t size)
+{
+	(void)cookie;
+	(void)size;
+	free(ptr);
+}
+
+const struct s2_env heap_env = {.alloc = heap_alloc, .free = heap_free};
+
 /* Fisher and Yates, with a generator that is the same everywhere. */
 static uint32_t *shuffled(uint64_t count)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Rows about the transition engine. */
 #include <stage2/convert.h>
-#include <stdlib.h>
 
 #include "bench.h"
 
@@ -16,19 +15,6 @@ struct work {
 	uint64_t calls; /* of the back end */
 	unsigned failed;
 };
-
-static void *track_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return malloc(size);
-}
-
-static void track_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	(void)size;
-	free(ptr);
-}
 
 /* The back end that does nothing: what is left is the engine. */
 static struct s2_answer nothing(void *cookie, enum s2_move move, struct s2_range range)
@@ -130,13 +116,12 @@ static bool measure_convert(const struct setup *setup, struct result *result)
 					  {"begin and done of the tracker", NULL, limit_64k, NULL}};
 	static const struct way all[] = {{"", NULL, run_all, check_calls},
 					 {"begin and done of the tracker", NULL, limit_all, NULL}};
-	const struct s2_env env = {.alloc = track_alloc, .free = track_free};
 	const struct s2_range memory = s2_range(s2_gpa(GUEST_GPA), setup->memory);
 	struct work w = {.setup = setup, .grain = UINT64_C(1) << result->row->variant};
 	const struct s2_backend backend = {.convert = nothing, .cookie = &w};
 	bool good;
 
-	if (s2_track_init(&w.track, &env, memory) != S2_OK) {
+	if (s2_track_init(&w.track, &heap_env, memory) != S2_OK) {
 		return false;
 	}
 	w.engine = (struct s2_engine){.track = &w.track, .backend = &backend};

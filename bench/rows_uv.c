@@ -39,19 +39,6 @@ static bool walk(void *cookie, uint64_t asce, uint64_t addr, s2_hpa_t *hpa)
 	return true;
 }
 
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return malloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	(void)size;
-	free(ptr);
-}
-
 static void issue(struct work *w, union s2_uvcb *block)
 {
 	w->failed += s2_uvc(&w->uv, 0, block, sizeof(*block)) != 0;
@@ -132,7 +119,8 @@ static bool open_uv(struct work *w)
 {
 	static const struct s2_uv_ops ops = {
 		.page = page_at, .walk = walk, .random = s2_uv_openssl_random};
-	struct s2_uv_config config = {.ops = &ops, .cookie = w, .memory_len = MEMORY_LEN};
+	struct s2_uv_config config = {
+		.ops = &ops, .cookie = w, .env = heap_env, .memory_len = MEMORY_LEN};
 
 	w->openssl = s2_uv_openssl_new();
 	if (w->openssl == NULL) {
@@ -142,8 +130,6 @@ static bool open_uv(struct work *w)
 	w->memory = allocate(MEMORY_LEN);
 	memset(w->memory, 3, MEMORY_LEN);
 	config.cipher = w->cipher;
-	config.env.alloc = env_alloc;
-	config.env.free = env_free;
 	return s2_uv_init(&w->uv, &config) == S2_OK;
 }
 

@@ -23,11 +23,12 @@ static void env_free(void *cookie, void *ptr, size_t size)
 	free(ptr);
 }
 
+const struct s2_env memory_env = {.alloc = env_alloc, .free = env_free};
+
 enum s2_err memory_init(struct memory *memory, const struct protect_ops *ops, const struct ram *ram,
 			bool owned)
 {
-	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
-	enum s2_err err = s2_track_init(&memory->track, &env, s2_range(ram->gpa, ram->len));
+	enum s2_err err = s2_track_init(&memory->track, &memory_env, s2_range(ram->gpa, ram->len));
 
 	if (err) {
 		return err;

@@ -50,6 +50,9 @@ struct memory {
 	bool started;
 };
 
+/* Where the library's objects of this process get their memory. */
+extern const struct s2_env memory_env;
+
 /*
  * owned: memory_fini() frees ram; otherwise the caller does, afterwards. Returns S2_OK or the tracker's
  * error; then ram is still the caller's.

@@ -7,24 +7,12 @@
 #include <sys/mman.h>
 
 #include "log.h"
+#include "memory.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define IMAGE_ID 1
 /* A segment table and private space: what the Ultravisor checks; nothing walks it here. */
 #define ASCE UINT64_C(0x100)
-
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return malloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	(void)size;
-	free(ptr);
-}
 
 /* Is this RAM, and not the storage behind it? What lies between the two is neither. */
 static bool is_ram(const struct uv_guest *guest, s2_hpa_t hpa)
@@ -190,10 +178,8 @@ static uint64_t donated_len(const struct uv_guest *guest)
 int uv_guest_init(struct uv_guest *guest, struct uv_views *views, const struct ram *ram,
 		  unsigned int cpu_count)
 {
-	struct s2_uv_config config = {.env = {.alloc = env_alloc, .free = env_free},
-				      .ops = &uv_ops,
-				      .cookie = guest,
-				      .host_key = guest->host_key};
+	struct s2_uv_config config = {
+		.env = memory_env, .ops = &uv_ops, .cookie = guest, .host_key = guest->host_key};
 	int err = -ENOMEM;
 
 	*guest = (struct uv_guest){.views = views, .base = ram->gpa};

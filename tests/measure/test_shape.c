@@ -5,6 +5,7 @@
 
 #include "check_main.h"
 #include "flat.h"
+#include "memory.h"
 #include "shape.h"
 #include "workload.h"
 
@@ -18,25 +19,11 @@
 
 static struct s2_track track;
 
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return malloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	(void)size;
-	free(ptr);
-}
-
 static void setup(void)
 {
-	const struct s2_env env = {.alloc = env_alloc, .free = env_free};
 	const struct s2_range all = s2_range(s2_gpa(RAM), LEN);
 
-	ck_assert_int_eq(s2_track_init(&track, &env, all), S2_OK);
+	ck_assert_int_eq(s2_track_init(&track, &memory_env, all), S2_OK);
 	ck_assert_int_eq(s2_track_move(&track, all, S2_DONATE, false), S2_OK);
 }
 

@@ -94,19 +94,6 @@ static void skip(const char *why)
 	printf("1..0 # SKIP %s\n", why);
 }
 
-static void *env_alloc(void *cookie, size_t size)
-{
-	(void)cookie;
-	return malloc(size);
-}
-
-static void env_free(void *cookie, void *ptr, size_t size)
-{
-	(void)cookie;
-	(void)size;
-	free(ptr);
-}
-
 /* RAM with one large folio and many small ones in the window, if the host has any to give. */
 static void make_ram(enum ram_backing backing)
 {
@@ -125,7 +112,7 @@ static void make_ram(enum ram_backing backing)
 /* The tracker, the engine and the oracle: all of the window is SECURE. */
 static void start_engine(void)
 {
-	t.env = (struct s2_env){.alloc = env_alloc, .free = env_free};
+	t.env = memory_env;
 	flat_init(&t.o.flat, (t.ram.gpa.val + WINDOW) / S2_PAGE_SIZE, ORACLE_PAGES);
 	for (unsigned i = 0; i < ORACLE_PAGES; i++) {
 		t.o.flat.page[i].state = S2_SECURE;

@@ -166,7 +166,11 @@ static bool cpio_truncated(const uint8_t *data, uint64_t len)
 	return false;
 }
 
-int boot_check_initrd(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
+/*
+ * Is an initrd that was loaded to gpa whole? Known of cpio archives only: of one that is compressed the
+ * guest will find out.
+ */
+static int check_initrd(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa)
 {
 	const uint8_t *data = memory_load(memory, gpa, file->len);
 
@@ -177,4 +181,21 @@ int boot_check_initrd(const struct boot_file *file, struct memory *memory, s2_gp
 		return EXIT_CODE_DATA;
 	}
 	return 0;
+}
+
+int boot_load_initrd(const char *path, struct memory *memory, s2_gpa_t gpa, uint64_t *len)
+{
+	struct boot_file file;
+	int code = boot_open(&file, "initrd", path);
+
+	if (code) {
+		return code;
+	}
+	*len = file.len;
+	code = boot_load(&file, memory, gpa);
+	if (!code) {
+		code = check_initrd(&file, memory, gpa);
+	}
+	boot_close(&file);
+	return code;
 }

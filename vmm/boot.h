@@ -35,9 +35,9 @@ int boot_load_part(const struct boot_file *file, uint64_t offset, uint64_t len,
 int boot_load(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa);
 
 /*
- * Is an initrd that was loaded to gpa whole? Known of cpio archives only: of one that is compressed the
- * guest will find out.
+ * Loads an initrd to gpa; *len is its length, unless it cannot be opened. Fails as boot_load(), and if it is
+ * a cpio archive that is cut short: of one that is compressed the guest will find out.
  */
-int boot_check_initrd(const struct boot_file *file, struct memory *memory, s2_gpa_t gpa);
+int boot_load_initrd(const char *path, struct memory *memory, s2_gpa_t gpa, uint64_t *len);
 
 #endif

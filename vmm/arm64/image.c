@@ -119,20 +119,12 @@ static uint64_t align_up(uint64_t value, uint64_t align)
 
 static int load_initrd(struct vm *vm, uint64_t *end)
 {
-	struct boot_file file;
-	int code = boot_open(&file, "initrd", vm->config.initrd);
+	struct vm_image *image = &vm->image;
+	int code;
 
-	if (code) {
-		return code;
-	}
-	vm->image.initrd = s2_gpa(align_up(*end, KERNEL_ALIGN));
-	vm->image.initrd_len = file.len;
-	*end = vm->image.initrd.val + file.len;
-	code = boot_load(&file, &vm->memory, vm->image.initrd);
-	if (!code) {
-		code = boot_check_initrd(&file, &vm->memory, vm->image.initrd);
-	}
-	boot_close(&file);
+	image->initrd = s2_gpa(align_up(*end, KERNEL_ALIGN));
+	code = boot_load_initrd(vm->config.initrd, &vm->memory, image->initrd, &image->initrd_len);
+	*end = image->initrd.val + image->initrd_len;
 	return code;
 }
 

@@ -184,20 +184,10 @@ static int load_kernel(struct vm *vm, const struct boot_file *file, uint64_t *en
 static int load_initrd(struct vm *vm, uint64_t end)
 {
 	const uint64_t align = UINT64_C(1) << 21;
-	struct boot_file file;
-	int code = boot_open(&file, "initrd", vm->config.initrd);
+	struct vm_image *image = &vm->image;
 
-	if (code) {
-		return code;
-	}
-	vm->image.initrd = s2_gpa((end + align - 1) & ~(align - 1));
-	vm->image.initrd_len = file.len;
-	code = boot_load(&file, &vm->memory, vm->image.initrd);
-	if (!code) {
-		code = boot_check_initrd(&file, &vm->memory, vm->image.initrd);
-	}
-	boot_close(&file);
-	return code;
+	image->initrd = s2_gpa((end + align - 1) & ~(align - 1));
+	return boot_load_initrd(vm->config.initrd, &vm->memory, image->initrd, &image->initrd_len);
 }
 
 static int write_info(struct vm *vm)

@@ -121,15 +121,15 @@ def fetched(thing):
     return done.stdout.split()[1]
 
 
-def run_cases(board, cases, files):
-    """Boots a board, runs the cases one after another, and returns {name: (code, out, err)}."""
+def run_cases(board, cases, files, programs=(STAGE2, PAYLOAD)):
+    """Boots a board, runs the cases one after another, and returns where their output is."""
     script = 'mkdir /out; cd /out;'
     for name, command in cases.items():
         script += f'( {command} ) </dev/null >{name}.out 2>{name}.err; echo $? >{name}.code;'
     script += 'cp /tmp/*.json /out 2>/dev/null; tar -cf /out.tar -C /out .'
     tar = os.path.join(scratch.name, f'{board}.tar')
     command = [BOARD, board, '--quiet', '--timeout', '500', '--get', f'/out.tar:{tar}']
-    for file in [STAGE2, PAYLOAD, *files]:
+    for file in [*programs, *files]:
         command += ['--file', file]
     done = subprocess.run([*command, '--', 'sh', '-c', script], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, check=False)

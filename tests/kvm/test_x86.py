@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 import tap  # noqa: E402
-from tap import BOARD, TOP, Skip, equal  # noqa: E402
+from tap import TOP, Skip, equal  # noqa: E402
+from test_guest import case, fetched, run_cases  # noqa: E402
 
 sys.path.insert(0, os.path.join(TOP, 'guest-images/lib'))
 import cache  # noqa: E402
@@ -25,8 +24,6 @@ PAGE = 4096
 BASE = 0x800000        # a 2 MiB boundary behind the payload
 EINVAL, ENOSYS = '-0x16', '-0x3e8'
 MAP, PRIVATE = 12, 0x10
-
-scratch = tempfile.TemporaryDirectory(prefix='stage2-test.')
 
 
 def run(words, options='--protect sw --memory 32M'):
@@ -108,43 +105,21 @@ def need_board(name):
         raise Skip('its kernel is not built; run ./check --all, or guest-images/build-kernel')
 
 
-def run_cases(board, cases):
-    """Boots a board, runs the cases one after another, and returns where their output is."""
+def boot(board, cases, *things):
     need_board(board)
-    script = 'mkdir /out; cd /out;'
-    for name, command in cases.items():
-        script += f'( {command} ) </dev/null >{name}.out 2>{name}.err; echo $? >{name}.code;'
-    script += 'tar -cf /out.tar -C /out .'
-    tar = os.path.join(scratch.name, f'{board}.tar')
-    done = subprocess.run([BOARD, board, '--quiet', '--timeout', '500', '--get', f'/out.tar:{tar}',
-                           '--file', STAGE2, '--file', PAYLOAD, '--', 'sh', '-c', script],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode == 75:
-        raise Skip(f'not cached and no network: {done.stderr.splitlines()[-1]}')
-    assert done.returncode == 0, f'{board} exited with {done.returncode}: {done.stderr}'
-    out = os.path.join(scratch.name, board)
-    os.mkdir(out)
-    subprocess.run(['tar', '-xf', tar, '-C', out], check=True)
-    return out
+    for thing in things:
+        fetched(thing)
+    return run_cases(board, cases, [], (STAGE2, PAYLOAD))
 
 
 @functools.lru_cache(None)
 def sw():
-    return run_cases('x86_64-sw-protected', SW)
+    return boot('x86_64-sw-protected', SW, 'busybox-amd64')
 
 
 @functools.lru_cache(None)
 def plain():
-    return run_cases('x86_64', PLAIN)
-
-
-def case(out, name):
-    """Exit code, stdout and stderr of a case."""
-    text = []
-    for end in ('code', 'out', 'err'):
-        with open(os.path.join(out, f'{name}.{end}'), encoding='utf-8', errors='replace') as file:
-            text.append(file.read())
-    return int(text[0]), text[1], text[2]
+    return boot('x86_64', PLAIN, 'busybox-amd64', 'kernel-amd64')
 
 
 def peeks(out):

@@ -440,11 +440,11 @@ __attribute__((cold)) static bool fmt_valid(const struct s2_space *s, uint64_t v
 	return fmt_is_leaf(v, level) ? arm64_leaf_valid(s, v, level) : v == fmt_none(level);
 }
 
-/* Where LPA2 has address in bits 9:8, items with such bits go the long way. */
+/* Where LPA2 has address in bits 49:48 and 9:8, items with such bits go the long way. */
 static inline void fmt_walk(const struct s2_space *s, struct s2_walk *walk)
 {
 	static const struct s2_walk numbers = S2_ARM64_WALK(0);
-	uint64_t top = s->fmt_data[DATA_HPA_TOP];
+	uint64_t top = s->fmt_data[DATA_HPA_TOP] | (s->fmt_data[DATA_HPA] & ~HPA_48);
 
 	*walk = numbers;
 	walk->page_mask |= top;

@@ -335,6 +335,24 @@ START_TEST(replace)
 }
 END_TEST
 
+/* With tables in low memory, and each bit that an output address can have. */
+START_TEST(lookup_lpa2)
+{
+	static const uint8_t sizes[] = {12, 21, 30};
+	struct leaves_space l;
+
+	for (unsigned i = 0; i < 3 * (52 - 30); i++) {
+		uint64_t hpa = BIT(30 + i / 3);
+		s2_hpa_t out = {0};
+
+		leaves_map(&l, &s2_fmt_arm64, 40, S2_ARM64_LPA2, hpa, sizes[i % 3], S2_RWX);
+		ck_assert_int_eq(s2_lookup(&l.s, s2_gpa(0x123), &out), S2_OK);
+		ck_assert_uint_eq(out.val, hpa + 0x123);
+		leaves_unmap(&l);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("arm64");
@@ -350,6 +368,7 @@ int main(void)
 	tcase_add_test(format, reserved);
 	tcase_add_test(format, marks);
 	tcase_add_test(format, replace);
+	tcase_add_test(format, lookup_lpa2);
 	tcase_add_test(registers, vtcr);
 	tcase_add_test(registers, vttbr);
 	suite_add_tcase(suite, format);

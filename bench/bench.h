@@ -168,6 +168,7 @@ struct guest {
 	struct s2_space space;
 	struct s2_gather gather;
 	struct s2_range range;
+	uint64_t **walk_cache;
 	uint64_t flushes; /* calls */
 	uint64_t flush_ranges;
 	unsigned failed; /* calls that did not return S2_OK */
@@ -181,9 +182,12 @@ struct guest {
 #define LEAVES_4K (UINT64_C(1) << 12)
 #define LEAVES_64K (UINT64_C(1) << 16)
 
-/* A fresh space in a refilled pool; the guest that was there before is closed. */
+/*
+ * A fresh space in a refilled pool, with a walk cache or without; the guest that was there before is
+ * closed.
+ */
 void guest_open(struct guest *guest, const struct setup *setup, uint64_t leaf_sizes,
-		uint64_t memory);
+		uint64_t memory, bool cache);
 void guest_close(struct guest *guest);
 
 /* No space, and a pool in which so many bytes of tables are refilled. */

@@ -99,7 +99,7 @@ static bool replace(void *cookie, const struct s2_place *place, uint64_t old, ui
 }
 
 void guest_open(struct guest *guest, const struct setup *setup, uint64_t leaf_sizes,
-		uint64_t memory)
+		uint64_t memory, bool cache)
 {
 	const struct format *format = setup->format;
 	struct s2_config config = {
@@ -124,6 +124,14 @@ void guest_open(struct guest *guest, const struct setup *setup, uint64_t leaf_si
 	guest->mmu.replace = replace;
 	guest->mmu.flush_max = UINT64_MAX; /* so that ranges can be counted */
 	guest->range = s2_range(s2_gpa(GUEST_GPA), memory);
+	if (cache) {
+		size_t size = s2_walk_cache_words(config.fmt, guest->range) * sizeof(uint64_t *);
+
+		guest->walk_cache = allocate(size);
+		memset(guest->walk_cache, 0, size);
+		config.walk_cache = guest->walk_cache;
+		config.walk_cache_range = guest->range;
+	}
 	guest->open = s2_space_init(&guest->space, &config) == S2_OK;
 	guest->failed += !guest->open;
 	s2_gather_init(&guest->gather, &guest->space);
@@ -136,6 +144,8 @@ void guest_close(struct guest *guest)
 		s2_space_fini(&guest->space);
 		guest->open = false;
 	}
+	free(guest->walk_cache);
+	guest->walk_cache = NULL;
 }
 
 void guest_none(struct guest *guest, const struct setup *setup, uint64_t table_bytes)

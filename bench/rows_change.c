@@ -44,7 +44,7 @@ static void prepare_mapped(void *cookie)
 {
 	struct work *w = cookie;
 
-	guest_open(&w->guest, w->setup, w->leaf_sizes, w->setup->memory);
+	guest_open(&w->guest, w->setup, w->leaf_sizes, w->setup->memory, true);
 	guest_map(&w->guest);
 	s2_gather_sync(&w->guest.gather);
 	count_from_here(w);

@@ -9,6 +9,7 @@ struct work {
 	struct guest guest;
 	uint64_t leaf_sizes;
 	uint64_t memory;
+	bool walk; /* without a walk cache */
 	uint64_t sum;
 };
 
@@ -21,7 +22,7 @@ static void prepare_new(void *cookie)
 {
 	struct work *w = cookie;
 
-	guest_open(&w->guest, w->setup, w->leaf_sizes, w->memory);
+	guest_open(&w->guest, w->setup, w->leaf_sizes, w->memory, !w->walk);
 }
 
 static void prepare_mapped(void *cookie)
@@ -53,6 +54,7 @@ enum pages {
 	PAGES_THERE, /* s2_map_page_as(); the tables are there */
 	PAGES_ANY,   /* s2_map_page() */
 	PAGES_NEW,   /* as the first; the tables are not there */
+	PAGES_WALK,  /* as the first, without a walk cache */
 	PAGES_CALL,  /* as the first, but with s2_map(), which is not inline */
 };
 
@@ -124,6 +126,7 @@ static bool measure_pages(const struct setup *setup, struct result *result)
 		{"walk and store", prepare_empty, limit_run_store, check_mapped},
 		{"walk, look and store", prepare_empty, limit_run_look, check_mapped}};
 
+	w.walk = pages == PAGES_WALK;
 	return guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 }
 
@@ -262,15 +265,22 @@ static bool check_sum(void *cookie)
 	return w->sum == n * GUEST_HPA + n * (n - 1) / 2 * S2_PAGE_SIZE;
 }
 
-/* variant: with numbers known at run time only. */
+enum lookup {
+	LOOKUP_AS,   /* s2_lookup_as() */
+	LOOKUP_ANY,  /* s2_lookup() */
+	LOOKUP_WALK, /* as the first, without a walk cache */
+};
+
 static bool measure_lookup(const struct setup *setup, struct result *result)
 {
-	bool any = result->row->variant != 0;
+	enum lookup lookup = (enum lookup)result->row->variant;
 	struct work w = {.setup = setup, .memory = setup->memory, .leaf_sizes = LEAVES_4K};
-	const struct way ways[] = {{"", NULL, any ? run_lookup : run_lookup_embedded, check_sum},
-				   {"walk", NULL, limit_run_walk, check_sum},
-				   {"walk and look", NULL, limit_run_look_walk, check_sum}};
+	const struct way ways[] = {
+		{"", NULL, lookup == LOOKUP_ANY ? run_lookup : run_lookup_embedded, check_sum},
+		{"walk", NULL, limit_run_walk, check_sum},
+		{"walk and look", NULL, limit_run_look_walk, check_sum}};
 
+	w.walk = lookup == LOOKUP_WALK;
 	prepare_mapped(&w);
 	return guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 }
@@ -282,6 +292,8 @@ const struct row map_rows[] = {
 	 false, true, measure_pages, PAGES_ANY},
 	{"map-page-new", "as the first; tables are not there yet", "ns/page", 0, 0, false, true,
 	 measure_pages, PAGES_NEW},
+	{"map-page-walk", "as the first, in a space without a walk cache", "ns/page", 0, 0, false,
+	 true, measure_pages, PAGES_WALK},
 	{"map-page-call", "as the first, but by s2_map(), which is for many runs", "ns/page", 0, 0,
 	 false, true, measure_pages, PAGES_CALL},
 	{"map-range", "4K leaves, one call for all", "ns/page", 1.5, 0.10, false, true,
@@ -293,9 +305,11 @@ const struct row map_rows[] = {
 	{"map-block", "blocks of 2M, one call for 64 times the memory", "ns/block", 0, 0.8, false,
 	 true, measure_range, 1},
 	{"lookup", "address of a random page; 4K leaves", "ns/call", 1.15, 3.5, false, true,
-	 measure_lookup, 0},
+	 measure_lookup, LOOKUP_AS},
 	{"lookup-any", "the same by s2_lookup(), which serves all formats", "ns/call", 1.15, 0,
-	 false, true, measure_lookup, 1},
+	 false, true, measure_lookup, LOOKUP_ANY},
+	{"lookup-walk", "as the first, in a space without a walk cache", "ns/call", 0, 0, false,
+	 true, measure_lookup, LOOKUP_WALK},
 };
 
 const size_t map_row_count = sizeof(map_rows) / sizeof(map_rows[0]);

@@ -123,7 +123,7 @@ static void prepare_one(void *cookie)
 	struct work *w = cookie;
 
 	close_halves(w);
-	guest_open(&w->guest, w->setup, LEAVES_4K, w->setup->memory);
+	guest_open(&w->guest, w->setup, LEAVES_4K, w->setup->memory, true);
 	if (w->variant == THREADS_PAGE) {
 		guest_map(&w->guest);
 		guest_empty(&w->guest);

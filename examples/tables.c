@@ -47,13 +47,17 @@ static void must(enum s2_err err)
 int main(void)
 {
 	static const struct s2_mmu mmu = {.flush = flush, .flush_max = UINT64_MAX};
+	static uint64_t *walk_cache[4]; /* a word for each 2 MiB of what is looked up */
 	const struct s2_config config = {
 		.fmt = &s2_fmt_arm64,
 		.features = S2_ARM64_FWB | S2_ARM64_CONT,
 		.gpa_bits = 40,
 		.tables = {.alloc = table_alloc, .free = table_free},
 		.mmu = &mmu,
+		.walk_cache = walk_cache,
+		.walk_cache_range = {s2_gpa(0x40000000), 0x800000},
 	};
+	s2_hpa_t hpa;
 	/* 6 MiB and a half, in a folio of 16 MiB: leaves of 2 MiB, then contiguous ones of 64 KiB. */
 	const struct s2_run run = {s2_gpa(0x40000000), s2_hpa(0x80000000), 0x680000, 12};
 	struct s2_space space;
@@ -66,6 +70,8 @@ int main(void)
 	must(s2_protect(&space, s2_range(s2_gpa(0x40201000), 0x1000), S2_READ, &gather, NULL));
 	s2_gather_sync(&gather); /* from here on no processor writes to that page */
 	s2_dump(&space, print_line, NULL);
+	must(s2_lookup(&space, s2_gpa(0x40201234), &hpa));
+	printf("40201234 is at %llx\n", (unsigned long long)hpa.val);
 
 	s2_gather_fini(&gather);
 	s2_space_fini(&space);

@@ -94,6 +94,7 @@ S2_COLD enum s2_err s2_count(const struct s2_space *s, struct s2_range range, st
 struct checking {
 	const struct s2_space *s;
 	struct s2_item *at;
+	size_t cached; /* tables that the walk cache has */
 	unsigned left; /* items of the group that are still to come */
 	uint64_t next; /* what they go on with */
 	uint8_t prot;
@@ -142,6 +143,17 @@ S2_COLD static bool group_goes_on(struct checking *c, const struct s2_item *item
 	return true;
 }
 
+/* The walk cache has this table of level 0, or nothing in its place. */
+S2_COLD static bool cache_is_right(struct checking *c, const struct s2_item *item)
+{
+	const struct s2_space *s = c->s;
+	uint64_t hpa = s->fmt->table_hpa(s, item->value, item->place.level);
+	const uint64_t *table = s2_walk_cache_get(s, item->place.gpa.val);
+
+	c->cached += table != NULL;
+	return table == NULL || (uint64_t)(uintptr_t)table + s->config.tables.hpa_offset == hpa;
+}
+
 S2_COLD static bool check_item(void *cookie, const struct s2_item *item)
 {
 	struct checking *c = cookie;
@@ -150,7 +162,8 @@ S2_COLD static bool check_item(void *cookie, const struct s2_item *item)
 	bool right = !item->broken && s->fmt->valid(s, item->value, item->place.level);
 
 	if (right && item->kind == S2_ITEM_TABLE) {
-		right = item->place.level > 0 && c->left == 0;
+		right = item->place.level > 0 && c->left == 0 &&
+			(item->place.level > 1 || cache_is_right(c, item));
 	} else if (right && item->kind == S2_ITEM_LEAF) {
 		s->fmt->decode(s, item->value, item->place.level, &leaf);
 		right = leaf_is_right(c, item, leaf.group) && group_goes_on(c, item, &leaf);
@@ -167,5 +180,8 @@ S2_COLD bool s2_check(const struct s2_space *s, struct s2_item *at)
 {
 	struct checking c = {.s = s, .at = at};
 
-	return s2_visit(s, check_item, &c);
+	if (at != NULL) {
+		memset(at, 0, sizeof(*at));
+	}
+	return s2_visit(s, check_item, &c) && c.cached == s2_walk_cache_count(s);
 }

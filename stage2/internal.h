@@ -22,6 +22,15 @@ void s2_events_add(struct s2_space *s, struct s2_events *events);
 void s2_lock(const struct s2_space *s, struct s2_range range);
 void s2_unlock(const struct s2_space *s, struct s2_range range);
 
+/* Takes over the configured walk cache. Fails as s2_space_init() says. */
+S2_NODISCARD enum s2_err s2_walk_cache_init(struct s2_space *s);
+
+/* What the walk cache has for the table of level 0 that translates gpa; NULL: nothing. */
+uint64_t *s2_walk_cache_get(const struct s2_space *s, uint64_t gpa);
+
+/* How many tables it has. */
+size_t s2_walk_cache_count(const struct s2_space *s);
+
 static inline bool s2_code_moving(unsigned code)
 {
 	return code >= S2_CODE_DONATING;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Making a space and taking it down; its events. */
+#include <stage2/engine/hooks.h>
 #include <stage2/fmt.h>
 #include <stage2/space.h>
 
@@ -96,6 +97,10 @@ S2_COLD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *co
 	s->is_quiet = config->mmu->clean == NULL && config->mmu->invalidate_code == NULL &&
 		      config->mmu->mapped == NULL && config->lock == NULL;
 	init_walk(s);
+	err = s2_walk_cache_init(s);
+	if (err != S2_OK) {
+		return err;
+	}
 	root = config->tables.alloc(config->tables.cookie, s->root_size);
 	if (root == NULL) {
 		return S2_ERR_NOMEM;
@@ -109,6 +114,7 @@ S2_COLD void s2_space_fini(struct s2_space *s)
 {
 	struct s2_gather g;
 
+	s2_walk_cache_drop(s, 0, UINT64_MAX);
 	s2_gather_init(&g, s);
 	s->fmt->retire(s, &g);
 	s2_gather_fini(&g);

@@ -472,7 +472,7 @@ static bool check_map(const struct part *part, uint32_t count[S2_CODE_COUNT])
 	       (s2_code_moving(s2_track_map_get(map, 0)) || !s2_track_map_is_uniform(map, 0));
 }
 
-bool s2_region_check(const struct s2_track *t, struct s2_pages region, uint64_t *map_count)
+S2_COLD bool s2_region_check(const struct s2_track *t, struct s2_pages region, uint64_t *map_count)
 {
 	const struct s2_track_region *counters = s2_track_region(t, region.start);
 	uint32_t seen[S2_CODE_COUNT] = {0};

@@ -544,7 +544,7 @@ static enum s2_err undo(struct s2_engine *e, struct s2_job *job, struct s2_pages
 	return S2_OK;
 }
 
-static enum s2_err undo_all(struct s2_engine *e, struct s2_job *job)
+S2_COLD static enum s2_err undo_all(struct s2_engine *e, struct s2_job *job)
 {
 	enum s2_err err = S2_OK;
 	struct s2_pages pages = next_moving(e, job, scope_of(job).start);

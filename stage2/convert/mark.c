@@ -235,7 +235,8 @@ static enum s2_err export_folios(struct s2_engine *e, struct s2_pages pages, str
 	return err == S2_OK ? export_pages(e, pages, job) : err;
 }
 
-enum s2_err s2_make_accessible(struct s2_engine *e, struct s2_range range, struct s2_job *job)
+S2_COLD enum s2_err s2_make_accessible(struct s2_engine *e, struct s2_range range,
+				       struct s2_job *job)
 {
 	enum s2_err err = s2_track_covers(e->track, range);
 	struct s2_pages pages;
@@ -308,8 +309,8 @@ static enum s2_err import_pages(struct s2_engine *e, struct s2_pages pages, stru
 	return err;
 }
 
-enum s2_err s2_make_secure(struct s2_engine *e, struct s2_range range, struct s2_job *job,
-			   uint64_t *held)
+S2_COLD enum s2_err s2_make_secure(struct s2_engine *e, struct s2_range range, struct s2_job *job,
+				   uint64_t *held)
 {
 	enum s2_err err = s2_track_covers(e->track, range);
 	struct s2_request folio = {.move = S2_IMPORT, .grain = S2_GRAIN_FOLIO, .range = range};

@@ -38,7 +38,7 @@ static bool are_known(const struct s2_engine *e, struct s2_pages pages)
 	return true;
 }
 
-enum s2_err s2_convert_poison(struct s2_engine *e, struct s2_range range)
+S2_COLD enum s2_err s2_convert_poison(struct s2_engine *e, struct s2_range range)
 {
 	enum s2_err err = s2_track_covers(e->track, range);
 	struct s2_pages pages;

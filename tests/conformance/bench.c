@@ -112,6 +112,20 @@ static void find_sizes(void)
 	must(b.large > 0);
 }
 
+/* For some tables around what will be home, so that lookups go both ways. */
+static void config_walk_cache(void)
+{
+	uint64_t half = UINT64_C(1) << (b.v->gpa_bits - 1);
+	uint64_t span = UINT64_C(1) << b.config.fmt->lg2(1);
+	uint64_t len =
+		half / 2 < WALK_CACHE_WORDS / 2 * span ? half / 2 : WALK_CACHE_WORDS / 2 * span;
+
+	b.config.walk_cache = b.walk_cache;
+	b.config.walk_cache_range =
+		s2_range(s2_gpa(half - len + S2_PAGE_SIZE), 2 * (len - S2_PAGE_SIZE));
+	must(s2_walk_cache_words(b.config.fmt, b.config.walk_cache_range) <= WALK_CACHE_WORDS);
+}
+
 void bench_start(int choice, void (*change)(struct s2_config *config))
 {
 	memset(&b, 0, sizeof(b));
@@ -126,6 +140,7 @@ void bench_start(int choice, void (*change)(struct s2_config *config))
 		b.m.mmu.mapped = NULL;
 		b.m.mmu.relax = NULL;
 	}
+	config_walk_cache();
 	if (change != NULL) {
 		change(&b.config);
 	}
@@ -144,6 +159,9 @@ void bench_finish(void)
 	s2_gather_fini(&b.g);
 	machine_power_cycle(&b.m);
 	s2_space_fini(&b.s);
+	for (size_t i = 0; i < WALK_CACHE_WORDS; i++) {
+		must(b.walk_cache[i] == NULL);
+	}
 	must_eq(b.m.pool.live, 0);
 	check_machine();
 	machine_fini(&b.m);

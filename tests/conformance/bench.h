@@ -13,6 +13,7 @@
 #include "machine/machine.h"
 
 #define SIZE_MAX_COUNT 12u
+#define WALK_CACHE_WORDS 16u
 #define RUN_MAX (UINT64_C(1) << (S2_PAGE_LG2 + S2_FOLIO_ORDER_MAX)) /* bytes */
 
 struct bench {
@@ -21,6 +22,7 @@ struct bench {
 	struct s2_config config;
 	struct s2_space s;
 	struct s2_gather g;
+	uint64_t *walk_cache[WALK_CACHE_WORDS];
 	/* Sizes of leaves, in log2, from small to large. */
 	uint8_t size[SIZE_MAX_COUNT];
 	unsigned size_count;

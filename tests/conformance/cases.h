@@ -16,5 +16,6 @@ TCase *case_hooks(void);
 TCase *case_flush(void);
 TCase *case_deeds(void);
 TCase *case_small(void);
+TCase *case_walk_cache(void);
 
 #endif

@@ -186,10 +186,47 @@ static void pick_prots(struct world *w)
 	w->favourite = w->prots[flat_below(w->prot_count)];
 }
 
+static void open_space(struct world *w)
+{
+	enum s2_err err = s2_space_init(&w->s, &w->config);
+
+	if (err != S2_OK) {
+		wrong(w, "init: %s", s2_strerror(err));
+	}
+}
+
+/* For part of a window or all of it, and perhaps for what is beside it. */
+static void config_walk_cache(struct world *w)
+{
+	const struct window *win = &w->o.window[flat_below(w->o.windows)];
+	uint64_t all = (w->s.last >> S2_PAGE_LG2) + 1;
+	uint64_t first = win->first + (chance(2) ? 0 : below_u64(win->count));
+	uint64_t count = min_u64(1 + below_u64(win->count * 2), all - first);
+	struct s2_range range = s2_range(s2_gpa(first << S2_PAGE_LG2), count << S2_PAGE_LG2);
+
+	w->config.walk_cache_range = range;
+	w->config.walk_cache =
+		calloc(s2_walk_cache_words(w->config.fmt, range), sizeof(*w->config.walk_cache));
+	ck_assert_ptr_nonnull(w->config.walk_cache);
+}
+
+static void close_walk_cache(struct world *w)
+{
+	size_t words = w->config.walk_cache == NULL
+			       ? 0
+			       : s2_walk_cache_words(w->config.fmt, w->config.walk_cache_range);
+
+	for (size_t i = 0; i < words; i++) {
+		if (w->config.walk_cache[i] != NULL) {
+			wrong(w, "word %zu of the walk cache is left behind", i);
+		}
+	}
+	free(w->config.walk_cache);
+}
+
 static void world_init(struct world *w, const struct machine_variant *v, enum shape shape)
 {
 	uint64_t folio = S2_PAGE_SIZE << S2_FOLIO_ORDER_MAX;
-	enum s2_err err;
 
 	w->variant = v;
 	w->doing = "init";
@@ -209,14 +246,16 @@ static void world_init(struct world *w, const struct machine_variant *v, enum sh
 		w->config.lock = w->lock;
 		w->config.lock_count = LOCKS;
 	}
-	err = s2_space_init(&w->s, &w->config);
-	if (err != S2_OK) {
-		wrong(w, "init: %s", s2_strerror(err));
+	open_space(w);
+	make_windows(w, shape);
+	if (chance(2)) {
+		s2_space_fini(&w->s);
+		config_walk_cache(w);
+		open_space(w);
 	}
 	machine_set_root(&w->m, s2_space_root(&w->s));
 	s2_gather_init(&w->g, &w->s);
 	pick_prots(w);
-	make_windows(w, shape);
 }
 
 static void world_fini(struct world *w)
@@ -227,6 +266,7 @@ static void world_fini(struct world *w)
 	s2_gather_fini(&w->g);
 	machine_power_cycle(&w->m);
 	s2_space_fini(&w->s);
+	close_walk_cache(w);
 	check_machine(w);
 	if (w->m.pool.live != 0) {
 		wrong(w, "%zu tables leak", w->m.pool.live);

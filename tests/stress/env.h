@@ -305,7 +305,8 @@ struct arena {
 	struct limbo main_limbo;
 	struct limbo limbo[WORKERS];
 	uint32_t lock[8];
-	uint64_t gpa; /* of the first page */
+	uint64_t **walk_cache; /* of all places where the pages can be */
+	uint64_t gpa;	       /* of the first page */
 	unsigned pages;
 };
 
@@ -337,6 +338,8 @@ static inline void arena_place(struct arena *a)
 
 static inline void arena_init(struct arena *a, const struct variant *v, bool locks)
 {
+	uint64_t big = UINT64_C(1) << v->fmt->lg2(2);
+	struct s2_range places = s2_range(s2_gpa(big), 5 * big);
 	struct s2_config config = {
 		.fmt = v->fmt,
 		.features = v->features,
@@ -349,6 +352,10 @@ static inline void arena_init(struct arena *a, const struct variant *v, bool loc
 	};
 
 	memset(a, 0, sizeof(*a));
+	a->walk_cache = calloc(s2_walk_cache_words(v->fmt, places), sizeof(*a->walk_cache));
+	ck_assert_ptr_nonnull(a->walk_cache);
+	config.walk_cache = a->walk_cache;
+	config.walk_cache_range = places;
 	a->backend.variant = v;
 	limbo = &a->main_limbo;
 	ck_assert_int_eq(s2_space_init(&a->s, &config), S2_OK);
@@ -403,6 +410,7 @@ static inline void arena_fini(struct arena *a)
 	s2_space_fini(&a->s);
 	ck_assert_int_eq(arena_live(a), 0);
 	limbo_drain(&a->main_limbo, true);
+	free(a->walk_cache);
 }
 
 static inline uint64_t now_ms(void)

@@ -122,6 +122,31 @@ START_TEST(required_members)
 }
 END_TEST
 
+START_TEST(walk_cache_range)
+{
+	static uint64_t *words[3];
+
+	setup();
+	config.walk_cache = words;
+	init_fails(S2_ERR_INVAL);
+	config.walk_cache_range = s2_range(s2_gpa(0x1001), 0x1000);
+	init_fails(S2_ERR_ALIGN);
+	config.walk_cache_range = s2_range(s2_gpa((UINT64_C(1) << 48) - 0x1000), 0x2000);
+	init_fails(S2_ERR_RANGE);
+	config.walk_cache_range = s2_range(s2_gpa(UINT64_MAX - 0xfff), 0x2000);
+	init_fails(S2_ERR_WRAP);
+	config.walk_cache_range = s2_range(s2_gpa((UINT64_C(1) << fmt.lg2(1)) - 0x1000),
+					   (UINT64_C(1) << fmt.lg2(1)) + 0x2000);
+	ck_assert_uint_eq(s2_walk_cache_words(&fmt, config.walk_cache_range), 3);
+	init_ok();
+	finish();
+	config.walk_cache_range = s2_range(s2_gpa((UINT64_C(1) << 48) - 0x1000), 0x1000);
+	ck_assert_uint_eq(s2_walk_cache_words(&fmt, config.walk_cache_range), 1);
+	init_ok();
+	finish();
+}
+END_TEST
+
 static void no_invalidate(void *cookie, const struct s2_place *place, size_t count)
 {
 	(void)cookie;
@@ -376,6 +401,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, required_members);
+	tcase_add_test(tcase, walk_cache_range);
 	tcase_add_test(tcase, formats_that_purge_need_more);
 	tcase_add_test(tcase, lock_counts);
 	tcase_add_test(tcase, sizes_and_features);

@@ -265,8 +265,9 @@ bool s2_visit(const struct s2_space *s, bool (*visit)(void *cookie, const struct
 /*
  * Verifies the invariants of the tables: every item says something that the format can say, and says
  * it in one way only; addresses are inside the spaces and aligned to their leaves; groups are whole;
- * leaf sizes are those of the space; nothing is left broken. Not beside a change. On failure *at,
- * if not NULL, is the first item that is wrong. O(items). For tests and debugging.
+ * leaf sizes are those of the space; nothing is left broken; the walk cache has nothing but tables
+ * that are linked. Not beside a change. On failure *at, if not NULL, is the first item that is wrong;
+ * all zero if it is a word of the walk cache. O(items). For tests and debugging.
  */
 bool s2_check(const struct s2_space *s, struct s2_item *at);
 

@@ -73,6 +73,16 @@ struct s2_config {
 	/* Remembers which folios have been cleaned; NULL: each map cleans its run. Not owned. */
 	struct s2_clean *clean;
 	/*
+	 * The walk cache: where the tables of level 0 (fmt.h) are that translate a range, so that
+	 * s2_lookup(), s2_map_page() and s2_map_run() get to a page's item with one load instead of
+	 * one a level. s2_walk_cache_words() words, all zero, not owned, until s2_space_fini() has
+	 * zeroed them. For the guest's memory, not for its address space: 8 bytes for each table,
+	 * which mostly translates 2 MiB. Left alone in spaces that have no numbers to
+	 * walk by (struct s2_walk). NULL: those calls walk from the root; other calls always do.
+	 */
+	uint64_t **walk_cache;
+	struct s2_range walk_cache_range; /* whole pages, inside the space */
+	/*
 	 * Locks that let calls on overlapping ranges run at the same time: lock_count words, a power
 	 * of two, all zero, not owned. A call takes those of the 2 MiB chunks that it touches. NULL:
 	 * the embedder keeps overlapping calls apart.
@@ -142,8 +152,13 @@ struct s2_space {
 	/* For inline calls: the addresses below these may be looked up, and mapped; 0: none. */
 	uint64_t lookup_end;
 	uint64_t map_end;
-	uint64_t page_hpa_not; /* bits that a page's hpa cannot have */
-	bool walk_nine;	       /* not swapped, 512 items in all tables but the root */
+	/* The walk cache, from the first address to the end of its last table; 0 bytes: none. */
+	uint64_t **walk_cache;
+	uint64_t walk_cache_start;
+	uint64_t walk_cache_len;
+	uint8_t walk_cache_lg2; /* of what a word's table translates */
+	uint64_t page_hpa_not;	/* bits that a page's hpa cannot have */
+	bool walk_nine;		/* not swapped, 512 items in all tables but the root */
 	/* Groups of level 0: items (UINT32_MAX: no groups), what they have besides, to the next. */
 	uint32_t group_items;
 	uint64_t group_leaf;
@@ -158,9 +173,16 @@ struct s2_space {
 };
 
 /*
+ * The words of a walk cache for this range: one for each table of level 0 that translates some of
+ * it. The range must be one that s2_range_check() takes.
+ */
+size_t s2_walk_cache_words(const struct s2_fmt *fmt, struct s2_range range);
+
+/*
  * Makes an empty space with a root.
  * Fails, and leaves nothing behind: S2_ERR_INVAL (a required member missing, lock_count not a power
- * of two); S2_ERR_FORMAT (sizes or features that the format does not have); S2_ERR_NOMEM.
+ * of two); S2_ERR_FORMAT (sizes or features that the format does not have); what s2_range_check()
+ * says of the walk cache's range, and S2_ERR_RANGE if it is not inside the space; S2_ERR_NOMEM.
  */
 S2_NODISCARD enum s2_err s2_space_init(struct s2_space *s, const struct s2_config *config);
 

@@ -64,8 +64,27 @@ S2_WALK_INLINE bool s2_walk_step(const struct s2_space *s, const struct s2_walk 
 	return true;
 }
 
-/* To the item of level 0 that has gpa; false if the walk ends before. At most five levels. */
-S2_WALK_INLINE bool s2_walk_page(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
+/* To the item of level 0 that has gpa, by the walk cache; false: it does not know. */
+S2_WALK_INLINE bool s2_walk_cached(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
+				   struct s2_walk_at *at)
+{
+	const unsigned lg2 = S2_PAGE_LG2 + (unsigned)w->page_bits;
+	uint64_t offset = gpa - s->walk_cache_start;
+	uint64_t *table;
+
+	if (offset >= s->walk_cache_len) {
+		return false;
+	}
+	table = __atomic_load_n(&s->walk_cache[offset >> lg2], S2_WALK_ORDER);
+	if (__builtin_expect(table == NULL, false)) {
+		return false;
+	}
+	at->item = &table[(gpa >> S2_PAGE_LG2) & ((UINT64_C(1) << w->page_bits) - 1)];
+	return true;
+}
+
+/* The same from the root; false: the walk ends before. At most five levels. */
+S2_WALK_INLINE bool s2_walk_root(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
 				 struct s2_walk_at *at)
 {
 	const unsigned bits = w->upper_bits;
@@ -77,6 +96,12 @@ S2_WALK_INLINE bool s2_walk_page(const struct s2_space *s, const struct s2_walk 
 	       (w->top_lg2 <= first + bits || s2_walk_step(s, w, gpa, first + bits, bits, at)) &&
 	       (w->top_lg2 <= first || s2_walk_step(s, w, gpa, first, bits, at)) &&
 	       s2_walk_step(s, w, gpa, S2_PAGE_LG2, w->page_bits, at);
+}
+
+S2_WALK_INLINE bool s2_walk_page(const struct s2_space *s, const struct s2_walk *w, uint64_t gpa,
+				 struct s2_walk_at *at)
+{
+	return s2_walk_cached(s, w, gpa, at) || s2_walk_root(s, w, gpa, at);
 }
 
 /* The numbers of a space; nine: it has walk_nine. */
@@ -111,21 +136,40 @@ S2_WALK_INLINE enum s2_err s2_lookup_else(const struct s2_space *s, s2_gpa_t gpa
 	return err;
 }
 
+/* What a single leaf of level 0 translates gpa to; false: the item is something else. */
+S2_WALK_INLINE bool s2_walk_leaf(const struct s2_walk *w, const uint64_t *item, s2_gpa_t gpa,
+				 s2_hpa_t *hpa)
+{
+	/* As tables: nothing of the mask is left. */
+	uint64_t v = s2_walk_load(w, item) - w->page_value;
+
+	if (__builtin_expect((v & w->page_mask) != 0, false)) {
+		return false;
+	}
+	hpa->val = (v & w->hpa_bits) << w->hpa_shift | (gpa.val & (S2_PAGE_SIZE - 1));
+	return true;
+}
+
+/* What is in the walk cache is in the space. */
+S2_WALK_INLINE bool s2_lookup_cached(const struct s2_space *s, const struct s2_walk *w,
+				     s2_gpa_t gpa, s2_hpa_t *hpa)
+{
+	struct s2_walk_at at;
+
+	return s2_walk_cached(s, w, gpa.val, &at) && s2_walk_leaf(w, at.item, gpa, hpa);
+}
+
 S2_WALK_INLINE enum s2_err s2_lookup_by(const struct s2_space *s, const struct s2_walk *w,
 					s2_gpa_t gpa, s2_hpa_t *hpa)
 {
 	uint64_t within;
 	struct s2_walk_at at;
 
-	if (__builtin_expect(s2_walk_page(s, w, gpa.val, &at), true)) {
-		/* As tables: nothing of the mask is left. */
-		uint64_t v = s2_walk_load(w, at.item) - w->page_value;
-
-		if (__builtin_expect((v & w->page_mask) != 0, false)) {
-			return s2_lookup_else(s, gpa, hpa);
-		}
-		hpa->val = (v & w->hpa_bits) << w->hpa_shift | (gpa.val & (S2_PAGE_SIZE - 1));
-		return S2_OK;
+	if (__builtin_expect(gpa.val >= s->lookup_end, false)) {
+		return s2_lookup_else(s, gpa, hpa);
+	}
+	if (__builtin_expect(s2_walk_root(s, w, gpa.val, &at), true)) {
+		return s2_walk_leaf(w, at.item, gpa, hpa) ? S2_OK : s2_lookup_else(s, gpa, hpa);
 	}
 	if ((at.v & w->block_mask) != w->block_value) {
 		return s2_lookup_else(s, gpa, hpa);
@@ -135,29 +179,33 @@ S2_WALK_INLINE enum s2_err s2_lookup_by(const struct s2_space *s, const struct s
 	return S2_OK;
 }
 
+/* Numbers of their own for the walk cache, which needs few: or else compilers load all of them first. */
+S2_WALK_INLINE enum s2_err s2_lookup_any(const struct s2_space *s, bool nine, s2_gpa_t gpa,
+					 s2_hpa_t *hpa)
+{
+	const struct s2_walk page = s2_walk_of(s, nine);
+
+	if (!s2_lookup_cached(s, &page, gpa, hpa)) {
+		const struct s2_walk w = s2_walk_of(s, nine);
+
+		return s2_lookup_by(s, &w, gpa, hpa);
+	}
+	return S2_OK;
+}
+
 static inline enum s2_err s2_lookup(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa)
 {
-	if (__builtin_expect(gpa.val >= s->lookup_end, false)) {
-		return s2_lookup_else(s, gpa, hpa);
-	}
-	if (__builtin_expect(s->walk_nine, true)) {
-		const struct s2_walk w = s2_walk_of(s, true);
-
-		return s2_lookup_by(s, &w, gpa, hpa);
-	} else {
-		const struct s2_walk w = s2_walk_of(s, false);
-
-		return s2_lookup_by(s, &w, gpa, hpa);
-	}
+	return __builtin_expect(s->walk_nine, true) ? s2_lookup_any(s, true, gpa, hpa)
+						    : s2_lookup_any(s, false, gpa, hpa);
 }
 
 S2_WALK_INLINE enum s2_err s2_lookup_as(const struct s2_space *s, const struct s2_walk *w,
 					s2_gpa_t gpa, s2_hpa_t *hpa)
 {
-	if (__builtin_expect(gpa.val >= s->lookup_end, false) || !s2_walk_fits(s, w)) {
+	if (!s2_walk_fits(s, w)) {
 		return s2_lookup_else(s, gpa, hpa);
 	}
-	return s2_lookup_by(s, w, gpa, hpa);
+	return s2_lookup_cached(s, w, gpa, hpa) ? S2_OK : s2_lookup_by(s, w, gpa, hpa);
 }
 
 /*

@@ -85,6 +85,7 @@ ENGINE_RARE void collapse_table(const struct s2_space *s, struct s2_gather *g,
 		return; /* a table item changes only by a call that covers it: not beside this one */
 	}
 	g->events.rejoined[level]++;
+	s2_walk_cache_drop(s, place->gpa.val, last);
 	table_retire(g, table, level - 1);
 }
 

@@ -24,6 +24,15 @@ void s2_map_prepare(const struct s2_space *s, const struct s2_run *run, unsigned
 /* After it. */
 void s2_map_finish(const struct s2_space *s, const struct s2_run *run, unsigned prot);
 
+/*
+ * The table of level 0 that translates gpa has been linked. Only for a table that translates some of
+ * the range of the call that links it: no other call can unlink it meanwhile.
+ */
+void s2_walk_cache_note(const struct s2_space *s, uint64_t gpa, uint64_t *table);
+
+/* The tables of level 0 for these bytes, whole ones, have been unlinked. Before they are retired. */
+void s2_walk_cache_drop(const struct s2_space *s, uint64_t first, uint64_t last);
+
 /* Is a flush owed for any of these bytes? */
 bool s2_gather_owes_at(const struct s2_gather *g, struct s2_range range);
 

@@ -258,6 +258,9 @@ ENGINE_INLINE void map_link(struct cursor *c, struct s2_gather *g, uint64_t *tab
 		table_give_back(g, table, c->level - 1);
 		return;
 	}
+	if (c->level == 1) {
+		s2_walk_cache_note(c->s, c->gpa, table);
+	}
 	g->events.linked++;
 	g->events.written++;
 	if (fmt_flush_on_map(c->s)) {
@@ -324,6 +327,7 @@ ENGINE_RARE bool map_over(const struct mapping *m, struct cursor *c, struct s2_g
 	    !replace_live(c->s, g, &place, v, leaf, S2_FLUSH_WALK)) {
 		return false;
 	}
+	s2_walk_cache_drop(c->s, c->gpa, item_last(c->gpa, c->level));
 	table_retire_all(c->s, g, table, c->level - 1);
 	return true;
 }
@@ -363,8 +367,11 @@ ENGINE_RARE bool map_clear_group(const struct mapping *m, struct cursor *c, stru
 		uint64_t v = item_load(&item[i]);
 
 		if (fmt_is_table(v, level)) {
+			uint64_t at_gpa = gpa + ((uint64_t)i << fmt_lg2(level));
+
 			item_store(&item[i], fmt_none(level));
 			g->events.written++;
+			s2_walk_cache_drop(c->s, at_gpa, item_last(at_gpa, level));
 			table_retire_all(c->s, g, item_table(c->s, v, level), level - 1);
 		}
 	}

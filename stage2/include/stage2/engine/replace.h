@@ -323,6 +323,10 @@ ENGINE_RARE void cut_leaf(const struct s2_space *s, struct s2_gather *g,
 	} while (item_first(gpa, level) != gpa);
 
 	if (split_link(s, g, place, v, taken[place->level - 1])) {
+		/* This table has both sides of the boundary: one of them is the caller's. */
+		if (level == 0) {
+			s2_walk_cache_note(s, gpa, taken[0]);
+		}
 		for (unsigned below = level; below + 1 < place->level; below++) {
 			g->events.linked++;
 			g->events.shattered[below + 1]++;

@@ -113,6 +113,27 @@ ENGINE_RARE void split_try(struct cursor *c, const struct leaf_size *to,
 	}
 }
 
+/* The tables of level 0 of a range of the call are linked. */
+ENGINE_RARE void note_tables(const struct s2_space *s, uint64_t gpa, uint64_t last)
+{
+	struct cursor c;
+	bool more = true;
+
+	cursor_start(&c, s, gpa, last, NULL);
+	while (more) {
+		uint64_t v = item_load(cursor_item(&c));
+
+		if (c.level > 1 && fmt_is_table(v, c.level)) {
+			cursor_down(&c, v);
+			continue;
+		}
+		if (c.level == 1 && fmt_is_table(v, 1)) {
+			s2_walk_cache_note(s, c.gpa, item_table(s, v, 1));
+		}
+		more = cursor_next(&c);
+	}
+}
+
 /* False: the entry is to be looked at again. */
 ENGINE_RARE bool split_entry(const struct cursor *c, struct s2_gather *g, uint64_t v,
 			     const struct leaf_size *to)
@@ -128,6 +149,13 @@ ENGINE_RARE bool split_entry(const struct cursor *c, struct s2_gather *g, uint64
 	if (!split_link(c->s, g, &place, v, table)) {
 		split_drop(c->s, g, table, c->level - 1, to->level);
 		return false;
+	}
+	if (c->level == 1) {
+		s2_walk_cache_note(c->s, c->gpa, table);
+	} else if (to->level == 0) {
+		uint64_t last = item_last(c->gpa, c->level);
+
+		note_tables(c->s, c->gpa, last < c->last ? last : c->last);
 	}
 	for (unsigned level = c->level - 1; level > to->level; level--) {
 		size_t tables = (size_t)1 << (fmt_lg2(c->level) - fmt_lg2(level));

@@ -231,14 +231,16 @@ static void run_get(void *cookie)
 	struct work *w = cookie;
 	uint64_t count = page_count(w);
 	struct s2_page page = {.state = S2_NONE};
+	unsigned failed = 0;
 	unsigned sum = 0;
 
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t at = (uint64_t)w->setup->order[i] << S2_PAGE_LG2;
 
-		w->failed += s2_track_get(&w->track, s2_gpa(GUEST_GPA + at), &page) != S2_OK;
+		failed += s2_track_get(&w->track, s2_gpa(GUEST_GPA + at), &page) != S2_OK;
 		sum += page.state;
 	}
+	w->failed += failed;
 	w->sum = sum;
 }
 

@@ -51,6 +51,8 @@ enum s2_err s2_track_init(struct s2_track *t, const struct s2_env *env, struct s
 			 (uintptr_t)region_first * sizeof(struct s2_track_region);
 	t->env = *env;
 	t->range = range;
+	t->inner_start = range.start.val + S2_PAGE_SIZE;
+	t->inner_len = range.len > 2 * S2_PAGE_SIZE ? range.len - 2 * S2_PAGE_SIZE : 0;
 	init_memory(t);
 	return S2_OK;
 }

@@ -174,32 +174,33 @@ S2_STEP_INLINE enum s2_err s2_track_step(struct s2_track *t, struct s2_range ran
 					 const struct s2_step *step)
 {
 	uint64_t page = range.start.val >> S2_PAGE_LG2;
-	uint64_t offset = range.start.val - t->range.start.val;
 	const struct s2_chunk *chunk;
 	uint64_t *word;
 	uint64_t changed;
 	unsigned from;
 	unsigned to;
 
-	if (range.len != S2_PAGE_SIZE || (range.start.val & (S2_PAGE_SIZE - 1)) != 0 ||
-	    offset == 0 || offset >= t->range.len - S2_PAGE_SIZE) {
+	if (__builtin_expect(range.len != S2_PAGE_SIZE ||
+				     (range.start.val & (S2_PAGE_SIZE - 1)) != 0 ||
+				     range.start.val - t->inner_start >= t->inner_len,
+			     false)) {
 		return s2_track_step_range(t, range, step);
 	}
 	chunk = s2_track_chunk(t, page);
-	if (s2_chunk_is_uniform(chunk)) {
+	if (__builtin_expect(s2_chunk_is_uniform(chunk), false)) {
 		return s2_track_mix(t, page, step);
 	}
 	word = s2_track_map_word(s2_chunk_map(chunk), page);
 	from = (unsigned)(*word >> s2_word_shift(page)) & 0xfu;
 	to = step->to[from];
-	if (to >= S2_STEP_ERR) {
+	if (__builtin_expect(to >= S2_STEP_ERR, false)) {
 		return (enum s2_err)(to - S2_STEP_ERR);
 	}
 	changed = *word ^ ((uint64_t)(from ^ to) << s2_word_shift(page));
 	*word = changed;
 	s2_track_recount(s2_track_region(t, page), from, to, 1);
 	/* All sixteen are alike: so may be all of the chunk. */
-	return s2_word_is_alike(changed) ? s2_track_unmix(t, page) : S2_OK;
+	return __builtin_expect(s2_word_is_alike(changed), false) ? s2_track_unmix(t, page) : S2_OK;
 }
 
 S2_STEP_INLINE enum s2_err s2_track_begin(struct s2_track *t, struct s2_range range,

@@ -107,6 +107,9 @@ struct s2_track {
 	/* Where the chunk and the region of address 0 would be, if the tracker had them. */
 	uintptr_t chunk_zero;
 	uintptr_t region_zero;
+	/* All pages but the first and the last: what the inline calls take. */
+	uint64_t inner_start;
+	uint64_t inner_len;
 	uint64_t map_count; /* mixed chunks: how many maps are allocated */
 };
 

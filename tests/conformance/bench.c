@@ -34,11 +34,14 @@ static int choice_count;
 static enum machine_kind formats[MACHINE_KIND_COUNT];
 static int format_count;
 
-/* The first and the last of a format. */
-static bool is_one_of_few(size_t i)
+static bool is_last(size_t i)
 {
-	return i == 0 || i + 1 == machine_count || machines[i - 1].kind != machines[i].kind ||
-	       machines[i + 1].kind != machines[i].kind;
+	return i + 1 == machine_count || machines[i + 1].kind != machines[i].kind;
+}
+
+static bool is_first(size_t i)
+{
+	return i == 0 || machines[i - 1].kind != machines[i].kind;
 }
 
 static bool is_chosen(size_t i)
@@ -46,7 +49,8 @@ static bool is_chosen(size_t i)
 	const char *which = getenv("S2_VARIANTS");
 
 	return which == NULL || strstr(machines[i].name, which) != NULL ||
-	       (strcmp(which, "few") == 0 && is_one_of_few(i));
+	       (strcmp(which, "last") == 0 && is_last(i)) ||
+	       (strcmp(which, "few") == 0 && (is_first(i) || is_last(i)));
 }
 
 /* The table has the machines of a format one after the other. */

@@ -37,8 +37,8 @@ struct bench {
 extern struct bench b;
 
 /*
- * Which machines: S2_VARIANTS is unset (all), "few" (two of each format), or part of a name. They are
- * tested format by format: this is how many formats there are.
+ * Which machines: S2_VARIANTS is unset (all), "few" (the first and the last of each format), "last",
+ * or part of a name. They are tested format by format: this is how many formats there are.
  */
 int bench_formats(void);
 

@@ -143,7 +143,7 @@ struct setup {
 
 struct guest;
 
-/* guest.c; map_pages and lookup return how many calls failed */
+/* guest.c; they return how many calls failed */
 struct format {
 	const char *name;
 	const struct s2_fmt *fmt;
@@ -152,8 +152,9 @@ struct format {
 	uint8_t gpa_bits;
 	uint8_t block_lg2; /* the smallest leaf above pages */
 	const char *note;
-	/* map-page and lookup for this format alone, its numbers known at compile time. */
+	/* map-page, map-64k and lookup for this format alone, its numbers known at compile time. */
 	unsigned (*map_pages)(struct guest *guest, const uint32_t *order, uint64_t count);
+	unsigned (*map_runs)(struct guest *guest); /* of RUN_SIZE, all */
 	unsigned (*lookup)(const struct guest *guest, const uint32_t *order, uint64_t count,
 			   uint64_t *sum);
 };
@@ -195,6 +196,19 @@ void guest_none(struct guest *guest, const struct setup *setup, uint64_t table_b
 
 /* All of the guest's memory, with one call. */
 void guest_map(struct guest *guest);
+
+/* The run of 64 KiB of the guest's memory that begins so many bytes behind its start. */
+#define RUN_SIZE (UINT64_C(64) << 10)
+
+static inline struct s2_run guest_run(uint64_t at)
+{
+	const struct s2_run run = {.gpa = s2_gpa(GUEST_GPA + at),
+				   .hpa = s2_hpa(GUEST_HPA + at),
+				   .len = RUN_SIZE,
+				   .folio_order = 4};
+
+	return run;
+}
 
 /* Takes all pages out again and leaves the tables. */
 void guest_empty(struct guest *guest);

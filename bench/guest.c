@@ -10,39 +10,53 @@
 #include "bench.h"
 
 /* What an embedder writes who has one format. */
-#define EMBED(name, numbers)                                                                    \
-	static unsigned map_pages_##name(struct guest *guest, const uint32_t *order,            \
-					 uint64_t count)                                        \
-	{                                                                                       \
-		static const struct s2_walk walk = numbers;                                     \
-		unsigned failed = 0;                                                            \
-                                                                                                \
-		for (uint64_t i = 0; i < count; i++) {                                          \
-			uint64_t at = (uint64_t)order[i] << S2_PAGE_LG2;                        \
-                                                                                                \
-			failed += s2_map_page_as(&guest->space, &walk, s2_gpa(GUEST_GPA + at),  \
-						 s2_hpa(GUEST_HPA + at), S2_RWX, S2_MEM_NORMAL, \
-						 &guest->gather) != S2_OK;                      \
-		}                                                                               \
-		return failed;                                                                  \
-	}                                                                                       \
-                                                                                                \
-	static unsigned lookup_##name(const struct guest *guest, const uint32_t *order,         \
-				      uint64_t count, uint64_t *sum)                            \
-	{                                                                                       \
-		static const struct s2_walk walk = numbers;                                     \
-		unsigned failed = 0;                                                            \
-		uint64_t all = 0;                                                               \
-                                                                                                \
-		for (uint64_t i = 0; i < count; i++) {                                          \
-			s2_gpa_t gpa = s2_gpa(GUEST_GPA + ((uint64_t)order[i] << S2_PAGE_LG2)); \
-			s2_hpa_t hpa = s2_hpa(0);                                               \
-                                                                                                \
-			failed += s2_lookup_as(&guest->space, &walk, gpa, &hpa) != S2_OK;       \
-			all += hpa.val;                                                         \
-		}                                                                               \
-		*sum = all;                                                                     \
-		return failed;                                                                  \
+#define EMBED(name, numbers)                                                                       \
+	static unsigned map_pages_##name(struct guest *guest, const uint32_t *order,               \
+					 uint64_t count)                                           \
+	{                                                                                          \
+		static const struct s2_walk walk = numbers;                                        \
+		unsigned failed = 0;                                                               \
+                                                                                                   \
+		for (uint64_t i = 0; i < count; i++) {                                             \
+			uint64_t at = (uint64_t)order[i] << S2_PAGE_LG2;                           \
+                                                                                                   \
+			failed += s2_map_page_as(&guest->space, &walk, s2_gpa(GUEST_GPA + at),     \
+						 s2_hpa(GUEST_HPA + at), S2_RWX, S2_MEM_NORMAL,    \
+						 &guest->gather) != S2_OK;                         \
+		}                                                                                  \
+		return failed;                                                                     \
+	}                                                                                          \
+                                                                                                   \
+	static unsigned map_runs_##name(struct guest *guest)                                       \
+	{                                                                                          \
+		static const struct s2_walk walk = numbers;                                        \
+		unsigned failed = 0;                                                               \
+                                                                                                   \
+		for (uint64_t at = 0; at < guest->range.len; at += RUN_SIZE) {                     \
+			const struct s2_run run = guest_run(at);                                   \
+                                                                                                   \
+			failed += s2_map_run_as(&guest->space, &walk, &run, S2_RWX, S2_MEM_NORMAL, \
+						&guest->gather) != S2_OK;                          \
+		}                                                                                  \
+		return failed;                                                                     \
+	}                                                                                          \
+                                                                                                   \
+	static unsigned lookup_##name(const struct guest *guest, const uint32_t *order,            \
+				      uint64_t count, uint64_t *sum)                               \
+	{                                                                                          \
+		static const struct s2_walk walk = numbers;                                        \
+		unsigned failed = 0;                                                               \
+		uint64_t all = 0;                                                                  \
+                                                                                                   \
+		for (uint64_t i = 0; i < count; i++) {                                             \
+			s2_gpa_t gpa = s2_gpa(GUEST_GPA + ((uint64_t)order[i] << S2_PAGE_LG2));    \
+			s2_hpa_t hpa = s2_hpa(0);                                                  \
+                                                                                                   \
+			failed += s2_lookup_as(&guest->space, &walk, gpa, &hpa) != S2_OK;          \
+			all += hpa.val;                                                            \
+		}                                                                                  \
+		*sum = all;                                                                        \
+		return failed;                                                                     \
 	}
 
 EMBED(arm64, S2_ARM64_WALK(30))
@@ -53,14 +67,14 @@ EMBED(s390, S2_S390_WALK(31))
 
 const struct format formats[] = {
 	{"arm64", &s2_fmt_arm64, S2_ARM64_FWB, S2_ARM64_CONT, 40, 21, "FWB", map_pages_arm64,
-	 lookup_arm64},
+	 map_runs_arm64, lookup_arm64},
 	{"riscv", &s2_fmt_riscv, S2_RISCV_SVVPTC, S2_RISCV_SVNAPOT, 41, 21, "Sv39x4, Svvptc",
-	 map_pages_riscv, lookup_riscv},
+	 map_pages_riscv, map_runs_riscv, lookup_riscv},
 	{"ept", &s2_fmt_ept, S2_EPT_AD | S2_EPT_1G, 0, 40, 21, "accessed and dirty flags",
-	 map_pages_ept, lookup_ept},
-	{"npt", &s2_fmt_npt, S2_NPT_1G, 0, 40, 21, "", map_pages_npt, lookup_npt},
+	 map_pages_ept, map_runs_ept, lookup_ept},
+	{"npt", &s2_fmt_npt, S2_NPT_1G, 0, 40, 21, "", map_pages_npt, map_runs_npt, lookup_npt},
 	{"s390", &s2_fmt_s390, S2_S390_EDAT1 | S2_S390_EDAT2, 0, 42, 20, "blocks are 1 MiB",
-	 map_pages_s390, lookup_s390},
+	 map_pages_s390, map_runs_s390, lookup_s390},
 };
 
 const size_t format_count = sizeof(formats) / sizeof(formats[0]);

@@ -130,16 +130,20 @@ static bool measure_pages(const struct setup *setup, struct result *result)
 	return guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 }
 
+static void run_64k_embedded(void *cookie)
+{
+	struct work *w = cookie;
+
+	w->guest.failed += w->setup->format->map_runs(&w->guest);
+}
+
 static void run_64k(void *cookie)
 {
 	struct work *w = cookie;
 	struct guest *guest = &w->guest;
 
-	for (uint64_t at = 0; at < w->memory; at += 64 << 10) {
-		struct s2_run run = {.gpa = s2_gpa(GUEST_GPA + at),
-				     .hpa = s2_hpa(GUEST_HPA + at),
-				     .len = 64 << 10,
-				     .folio_order = 4};
+	for (uint64_t at = 0; at < w->memory; at += RUN_SIZE) {
+		const struct s2_run run = guest_run(at);
 
 		guest->failed += s2_map_run(&guest->space, &run, S2_RWX, S2_MEM_NORMAL,
 					    &guest->gather) != S2_OK;
@@ -153,15 +157,21 @@ static void limit_run_runs(void *cookie)
 	limit_store_runs(guest_root(&w->guest), page_count(w));
 }
 
-/* variant: groups. */
+enum runs {
+	RUNS_SINGLE, /* s2_map_run_as(); single items */
+	RUNS_GROUP,  /* groups of 16 */
+	RUNS_ANY,    /* s2_map_run(); single items */
+};
+
 static bool measure_64k(const struct setup *setup, struct result *result)
 {
-	bool group = result->row->variant != 0;
+	enum runs runs = (enum runs)result->row->variant;
+	bool group = runs == RUNS_GROUP;
 	struct work w = {.setup = setup,
 			 .memory = setup->memory,
 			 .leaf_sizes = group ? LEAVES_4K | LEAVES_64K : LEAVES_4K};
 	const struct way ways[] = {
-		{"", prepare_new, run_64k, check_mapped},
+		{"", prepare_new, runs == RUNS_ANY ? run_64k : run_64k_embedded, check_mapped},
 		{"walk and 16 stores", prepare_empty, limit_run_runs, check_mapped}};
 
 	if (group && setup->format->group_features == 0) {
@@ -299,9 +309,11 @@ const struct row map_rows[] = {
 	{"map-range", "4K leaves, one call for all", "ns/page", 1.5, 0.10, false, true,
 	 measure_range, 0},
 	{"map-64k", "64K runs, one call each, in order; single items", "ns/page", 0, 0.85, false,
-	 true, measure_64k, 0},
+	 true, measure_64k, RUNS_SINGLE},
 	{"map-64k-group", "64K runs, one call each, in order; groups of 16 items", "ns/page", 0,
-	 0.85, false, true, measure_64k, 1},
+	 0.85, false, true, measure_64k, RUNS_GROUP},
+	{"map-64k-any", "as map-64k, by s2_map_run(), which serves all formats", "ns/page", 0, 0,
+	 false, true, measure_64k, RUNS_ANY},
 	{"map-block", "blocks of 2M, one call for 64 times the memory", "ns/block", 0, 0.8, false,
 	 true, measure_range, 1},
 	{"lookup", "address of a random page; 4K leaves", "ns/call", 1.15, 3.5, false, true,

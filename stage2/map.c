@@ -75,6 +75,9 @@ static bool map_at_once(const struct s2_space *s, const struct s2_run *run, uint
 	    g->flush_count != 0) {
 		return false;
 	}
+	if (s2_walk_cached(s, &w, run->gpa.val, &at)) {
+		lg2 = S2_PAGE_LG2;
+	}
 	while (lg2 > S2_PAGE_LG2) {
 		unsigned bits =
 			lg2 == S2_PAGE_LG2 + (unsigned)w.page_bits ? w.page_bits : w.upper_bits;

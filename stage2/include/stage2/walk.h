@@ -15,6 +15,13 @@ extern "C" {
 /* For s2_lookup(). */
 S2_NODISCARD enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa, s2_hpa_t *hpa);
 
+/* Loops over the items of a run, which are sixteen most of the time. */
+#ifdef __clang__
+#define S2_WALK_UNROLL _Pragma("unroll(4)")
+#else
+#define S2_WALK_UNROLL _Pragma("GCC unroll 4")
+#endif
+
 /* Numbers that are known when this is compiled must be seen in all of it. */
 #define S2_WALK_INLINE __attribute__((always_inline)) static inline
 
@@ -232,6 +239,7 @@ S2_WALK_INLINE bool s2_walk_is_none(const struct s2_walk *w, uint64_t *item, siz
 {
 	uint64_t other = 0;
 
+	S2_WALK_UNROLL
 	for (size_t i = 0; i < count; i++) {
 		other |= s2_walk_load(w, &item[i]) ^ w->page_none;
 	}
@@ -241,6 +249,7 @@ S2_WALK_INLINE bool s2_walk_is_none(const struct s2_walk *w, uint64_t *item, siz
 S2_WALK_INLINE void s2_walk_store(const struct s2_walk *w, uint64_t *item, size_t count, uint64_t v,
 				  uint64_t step)
 {
+	S2_WALK_UNROLL
 	for (size_t i = 0; i < count; i++) {
 		__atomic_store_n(&item[i],
 				 __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v,

@@ -15,6 +15,7 @@ TCase *case_read(void);
 TCase *case_hooks(void);
 TCase *case_flush(void);
 TCase *case_deeds(void);
+TCase *case_beside(void);
 TCase *case_small(void);
 TCase *case_walk_cache(void);
 

@@ -9,8 +9,9 @@
 int main(void)
 {
 	static TCase *(*const cases[])(void) = {
-		case_shape, case_rights, case_map,   case_size,	 case_errors, case_marks,
-		case_read,  case_hooks,	 case_flush, case_deeds, case_small,  case_walk_cache};
+		case_shape, case_rights,     case_map,	 case_size,  case_errors,
+		case_marks, case_read,	     case_hooks, case_flush, case_deeds,
+		case_small, case_walk_cache, case_beside};
 	Suite *suite = suite_create("conformance");
 
 	if (bench_formats() == 0) {

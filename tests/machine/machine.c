@@ -205,6 +205,9 @@ static void invalidate(struct machine *m, const struct s2_place *place, size_t c
 	}
 	tlb_purge(m, place->level, range);
 	tlb_refill(m);
+	if (m->on_invalid != NULL) {
+		m->on_invalid(m->hook_cookie, m, place, count);
+	}
 }
 
 static void machine_invalidate(void *cookie, const struct s2_place *place, size_t count)

@@ -274,6 +274,9 @@ struct machine {
 	void (*on_purge)(void *cookie, struct machine *m, const struct s2_place *place,
 			 size_t count);
 	void (*on_mapped)(void *cookie, struct machine *m, const struct s2_run *run, unsigned prot);
+	/* Called last of all by invalidate: what others may see now, until something is stored. */
+	void (*on_invalid)(void *cookie, struct machine *m, const struct s2_place *place,
+			   size_t count);
 };
 
 /*

@@ -92,6 +92,15 @@ START_TEST(test_purge)
 	ck_assert(machine_ok(&h.m)); /* once more does no harm */
 	ck_assert_uint_eq(h.m.stats.invalidate_items, 4);
 	ck_assert_uint_eq(h.m.stats.invalidate_idle, 1);
+	/* What is invalid may be stored as something else, and only that. */
+	machine_store(&h.m, hand_item(&h, 0, 0x2000), 16 * MIB + 0x2200);
+	ck_assert(machine_audit(&h.m));
+	ck_assert_int_eq(hand_access(&h, 0x2000, MACHINE_READ), MACHINE_OK);
+	ck_assert_int_eq(hand_access(&h, 0x2000, MACHINE_WRITE), MACHINE_DENIED);
+	machine_store(&h.m, hand_item(&h, 0, 0x4000), 16 * MIB + 0x4200);
+	ck_assert(!machine_audit(&h.m));
+	hand_violation(&h, "a live item was changed by a plain store");
+	machine_store(&h.m, hand_item(&h, 0, 0x4000), 16 * MIB + 0x4000);
 
 	p = hand_place(&h, 0, 0x5000);
 	old = machine_load(&h.m, hand_item(&h, 0, 0x5000));

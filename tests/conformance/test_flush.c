@@ -90,6 +90,56 @@ ON_EVERY_MACHINE(purges_are_by_stretches)
 	must_eq(b.m.stats.invalidate_items, purges() ? 9 : 0);
 }
 
+/* Those that change in the same bits, too; one by itself is replaced. */
+ON_EVERY_MACHINE(changes_are_by_stretches)
+{
+	uint64_t written;
+
+	map_as(b.home, hpa_at(PAGE, 1), 8 * PAGE, 0);
+	map(b.home + 9 * PAGE, hpa_at(PAGE, 1), PAGE);
+	settle();
+	must_do(s2_dirty_clear(&b.s, range_at(b.home + 4 * PAGE, PAGE), &b.g));
+	settle();
+	load(b.home, 10 * PAGE);
+	must_eq(b.m.stats.replace_calls, purges() ? 1 : 0);
+	written = b.s.events.written;
+	listen();
+	for (unsigned i = 0; i < 2; i++) { /* the second time nothing changes */
+		must_do(s2_protect(&b.s, range_at(b.home, 10 * PAGE), S2_RX, &b.g, NULL));
+		must_eq(s2_gather_owes(&b.g), !purges() && i == 0);
+		settle();
+		must_eq(calls, !purges());
+		must_eq(b.m.stats.invalidate_calls, purges() ? 2 : 0);
+		must_eq(b.m.stats.invalidate_items, purges() ? 4 + 3 : 0);
+		must_eq(b.m.stats.replace_calls, purges() ? 1 + 2 : 0);
+		must_eq(b.s.events.written, written + 9);
+	}
+}
+
+/* Of larger leaves as well; the machine knows all of them. */
+ON_EVERY_MACHINE(stretches_of_each_size)
+{
+	for (unsigned k = 0; k < b.large; k++) {
+		uint64_t before = b.m.stats.invalidate_items;
+
+		map_as(b.home, hpa_at(size_at(k), 1), 3 * size_at(k), k);
+		settle();
+		for (unsigned i = 0; i < 3; i++) {
+			machine_touch(&b.m, b.home + i * size_at(k));
+		}
+		must_do(s2_protect(&b.s, range_at(b.home, 3 * size_at(k)), S2_RX, &b.g, NULL));
+		settle();
+		must_eq(b.m.stats.invalidate_items, before + (purges() ? 3 : 0));
+		for (unsigned i = 0; i < 3; i++) {
+			struct machine_result r;
+
+			must(!machine_access(&b.m, b.home + i * size_at(k), MACHINE_WRITE, &r));
+			must_eq(r.fault, MACHINE_DENIED);
+		}
+		unmap_all();
+	}
+}
+
 ON_EVERY_MACHINE(a_leaf_of_each_size)
 {
 	for (unsigned k = 0; k < b.large; k++) {
@@ -322,6 +372,8 @@ TCase *case_flush(void)
 	ADD_TWICE(tcase, none_to_leaf);
 	ADD(tcase, neighbours_are_one_range);
 	ADD(tcase, purges_are_by_stretches);
+	ADD(tcase, changes_are_by_stretches);
+	ADD(tcase, stretches_of_each_size);
 	ADD(tcase, a_leaf_of_each_size);
 	ADD(tcase, tables_wait_for_the_sync);
 	ADD(tcase, tables_that_wait_are_in_order);

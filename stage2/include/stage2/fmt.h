@@ -106,7 +106,10 @@
  *	bool fmt_flush_on_map(const struct s2_space *s)	does none to leaf owe a flush?
  *	bool fmt_purges(void)				constant. Live items must be changed, and be
  *							made none, by the calls invalidate and replace
- *							of struct s2_mmu, never by a plain store
+ *							of struct s2_mmu, never by a plain store while
+ *							they are valid. All functions that read leaves
+ *							say of one that invalidate has made invalid
+ *							what they say of it otherwise
  *	uint64_t fmt_break(uint64_t v, unsigned level)	a live item made invalid for the machine
  *							and still readable for us: differs from none;
  *							bits 1 to 11 are not all zero

@@ -12,6 +12,9 @@
  *  - What processors must forget is added to the gather and takes effect with s2_gather_sync().
  *    Only the replacing of a live entry flushes at once, where the machine wants the entry broken
  *    before another is made.
+ *  - While a call changes entries that are live, the guest's accesses may fault there though the page
+ *    stays mapped, on machines that want entries broken or purged for that (the headers of arch/ say
+ *    when): let it try again. Queries show such a page as it was or as it will be.
  *  - Holes in the range are skipped, but by s2_map(), which fills them.
  *  - A leaf that the range cuts is split at the cut, so that nothing outside the range changes.
  */

@@ -64,12 +64,19 @@ struct s2_mmu {
 
 	/*
 	 * Only for formats that replace by purge (fmt.h), NULL for the others. Both make the change in
-	 * memory and purge what processors cache of it, in one step, as the machine demands.
+	 * memory and purge what processors cache of it, in one step for each item, as the machine
+	 * demands.
 	 *
-	 * invalidate makes count neighbouring items, all leaves or a single table, invalid; what
-	 * they hold besides is left to the machine. Leaves may be invalid for the machine already,
-	 * because a mark is not set that it does not keep. replace changes one item from value old to
-	 * new, both in the processor's byte order; false, and nothing is changed, if it is not old.
+	 * invalidate makes count neighbouring items of one table, all leaves or a single table, invalid.
+	 * It sets the bit that says so to the machine, and no other bit changes: queries that run
+	 * beside the call read them, as what they were, and the library takes the addresses of leaves
+	 * from there. When it returns no processor uses these items any more, and none does until the
+	 * library has stored what comes in their place: none, or leaves with other rights or marks.
+	 * In between the guest's accesses fault. Leaves may be invalid for the machine already, because
+	 * a mark is not set that it does not keep; there need not be anything to do for those.
+	 *
+	 * replace changes one item from value old to new, both in the processor's byte order; false,
+	 * and nothing is changed, if it is not old. To the guest it is never invalid meanwhile.
 	 */
 	void (*invalidate)(void *cookie, const struct s2_place *place, size_t count);
 	bool (*replace)(void *cookie, const struct s2_place *place, uint64_t old,

@@ -8,7 +8,8 @@
  *         significant; here they count from the least significant.
  *
  * Live items are changed only by instructions that purge in the same step: IPTE and IDTE make them
- * invalid, CRDTE and CSPG replace one value by another. Back ends need invalidate and replace.
+ * invalid, so that they can be stored then; CRDTE and CSPG replace one value by another. Back ends
+ * need invalidate and replace.
  */
 #ifndef STAGE2_S390_H
 #define STAGE2_S390_H
@@ -34,6 +35,13 @@ extern "C" {
  *    not dirty is protected: the guest's access faults, then s2_touch(). Bits that the machine
  *    ignores hold the truth; they are where Linux has them. They include "present": an item that
  *    is invalid and not present is none.
+ *
+ * A live leaf gives way to a table, or a table to a leaf, in one step that no guest notices (replace).
+ * A leaf by itself changes its rights or marks so, too. Neighbours in a table that s2_protect(),
+ * s2_dirty_start(), _clear() or _stop() change in the same bits become invalid together (invalidate:
+ * one IPTE with the IPTE-range facility, or one IDTE) and are stored then: meanwhile the guest's
+ * accesses to them fault. Let it try again. s2_query() shows the page mapped, with the marks and the
+ * rights of before or after; s2_touch() in answer to the fault is a call that overlaps (space.h).
  */
 extern const struct s2_fmt s2_fmt_s390;
 

@@ -78,6 +78,82 @@ ENGINE_INLINE size_t change_alike(uint64_t *item, size_t count, uint64_t flip, u
 	return i;
 }
 
+/* Only counts them: where something must be done to all of them before they change. */
+ENGINE_INLINE size_t count_alike(const uint64_t *item, size_t count, uint64_t like_bits)
+{
+	uint64_t like = __atomic_load_n(item, __ATOMIC_RELAXED);
+	size_t i = 0;
+
+	like_bits = item_swap(like_bits);
+	for (; i + 4 <= count; i += 4) {
+		uint64_t a = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
+		uint64_t b = __atomic_load_n(&item[i + 1], __ATOMIC_RELAXED);
+		uint64_t c = __atomic_load_n(&item[i + 2], __ATOMIC_RELAXED);
+		uint64_t d = __atomic_load_n(&item[i + 3], __ATOMIC_RELAXED);
+
+		if ((((a ^ like) | (b ^ like) | (c ^ like) | (d ^ like)) & like_bits) != 0) {
+			break;
+		}
+	}
+	while (i < count &&
+	       ((__atomic_load_n(&item[i], __ATOMIC_RELAXED) ^ like) & like_bits) == 0) {
+		i++;
+	}
+	return i;
+}
+
+/* Makes items like a leaf but for their address; four at a time as above. */
+ENGINE_INLINE void store_alike(uint64_t *item, size_t count, uint64_t like, uint64_t like_bits)
+{
+	uint64_t keep = item_swap(~like_bits);
+	size_t i = 0;
+
+	like = item_swap(like & like_bits);
+	for (; i + 4 <= count; i += 4) {
+		uint64_t a = __atomic_load_n(&item[i], __ATOMIC_RELAXED) & keep;
+		uint64_t b = __atomic_load_n(&item[i + 1], __ATOMIC_RELAXED) & keep;
+		uint64_t c = __atomic_load_n(&item[i + 2], __ATOMIC_RELAXED) & keep;
+		uint64_t d = __atomic_load_n(&item[i + 3], __ATOMIC_RELAXED) & keep;
+
+		__atomic_store_n(&item[i], a | like, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 1], b | like, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 2], c | like, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 3], d | like, __ATOMIC_RELAXED);
+	}
+	for (; i < count; i++) {
+		uint64_t v = __atomic_load_n(&item[i], __ATOMIC_RELAXED) & keep;
+
+		__atomic_store_n(&item[i], v | like, __ATOMIC_RELAXED);
+	}
+}
+
+/*
+ * The leaf v and those behind it that are like it, where machines purge: one call makes all of them
+ * invalid, and then nobody else stores to them or uses them. Queries go on to read what was there, and
+ * the addresses come from it. A leaf by itself is replaced: that costs no more, and no guest finds it
+ * invalid. Returns how many.
+ */
+ENGINE_COLD size_t change_purged(const struct cursor *c, size_t index, size_t count, uint64_t v,
+				 change_fn *change, uint64_t arg)
+{
+	uint64_t hpa_bits = fmt_hpa_bits(c->level);
+	uint64_t to = change(c->s, v, arg, c->level);
+	struct s2_place place = cursor_place(c);
+	uint64_t *item = place.item + index;
+
+	count = count_alike(item, count, ~hpa_bits);
+	if (count == 1) {
+		change_item(c, index, c->level, v, change, arg);
+		return 1;
+	}
+	place.gpa.val += (uint64_t)index << fmt_lg2(c->level);
+	place.item = item;
+	place.index += (uint32_t)index;
+	c->s->config.mmu->invalidate(c->s->config.mmu_cookie, &place, count);
+	store_alike(item, count, to, ~hpa_bits);
+	return count;
+}
+
 /* Items from first to end, counted from the cursor, have changed; a group is flushed as a whole. */
 ENGINE_COLD void owe_changed(const struct cursor *c, struct s2_gather *g, unsigned level,
 			     size_t first, size_t end)
@@ -113,8 +189,10 @@ ENGINE_COLD size_t change_items(const struct cursor *c, struct s2_gather *g, uns
 
 			if (flip != 0) {
 				first = i < first ? i : first;
-				if (fmt_purges() || fmt_machine_writes(c->s, v, level)) {
+				if (fmt_machine_writes(c->s, v, level)) {
 					change_item(c, i, level, v, change, arg);
+				} else if (fmt_purges()) {
+					done = change_purged(c, i, count - i, v, change, arg);
 				} else {
 					done = change_alike(&item[i], count - i, flip,
 							    ~fmt_hpa_bits(level));

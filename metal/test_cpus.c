@@ -114,6 +114,51 @@ static void cpu_protect(const struct machine_space *kind)
 	memory_free(host, SIZE);
 }
 
+static void check_write(uint64_t page, bool good)
+{
+	struct guest_exit e;
+
+	other_run(guest_write, TEST_GPA + page * PAGE, 5);
+	other_wait(&e);
+	CHECK(e.kind == (good ? EXIT_CALL : EXIT_FAULT));
+	CHECK(good || (e.gpa / PAGE == TEST_GPA / PAGE + page && e.access == S2_WRITE));
+}
+
+/*
+ * All pages again and again, under a guest that goes on reading. Where machines purge, it may find that
+ * its page is invalid for a moment, and tries again.
+ */
+static void cpu_protect_all(const struct machine_space *kind)
+{
+	void *host = pattern_alloc(SIZE, 1);
+	struct guest_exit e;
+	struct world w;
+
+	if (open_polling(&w, kind, PAGE, host)) {
+		for (unsigned i = 0; i < 20; i++) {
+			world_protect(&w, TEST_GPA, SIZE, i % 2 == 0 ? S2_RX : S2_RWX);
+			world_sync(&w);
+		}
+		*(volatile uint64_t *)(void *)((char *)host + 3 * PAGE + PATTERN_AT) = 1;
+		other_wait(&e);
+		if (e.kind == EXIT_FAULT && machine.mmu->invalidate != NULL) {
+			other_run(guest_poll, TEST_GPA + 3 * PAGE + PATTERN_AT, pattern(1, 3));
+			other_wait(&e);
+		}
+		CHECK(e.kind == EXIT_CALL && e.call[1] == 1);
+		for (uint64_t page = 0; page < SIZE / PAGE; page += 51) {
+			check_write(page, true);
+		}
+		world_protect(&w, TEST_GPA, SIZE, S2_RX);
+		world_sync(&w);
+		for (uint64_t page = 0; page < SIZE / PAGE; page += 51) {
+			check_write(page, false);
+		}
+		close_polling(&w);
+	}
+	memory_free(host, SIZE);
+}
+
 /* Leaves are split and made whole again under a guest that goes on reading. */
 static void cpu_split(const struct machine_space *kind)
 {
@@ -139,7 +184,11 @@ static void cpu_split(const struct machine_space *kind)
 }
 
 const struct test cpu_tests[] = {
-	{"cpu-unmap", cpu_unmap, false}, {"cpu-unlink", cpu_unlink, false},
-	{"cpu-remap", cpu_remap, false}, {"cpu-protect", cpu_protect, false},
-	{"cpu-split", cpu_split, false}, {NULL, NULL, false},
+	{"cpu-unmap", cpu_unmap, false},
+	{"cpu-unlink", cpu_unlink, false},
+	{"cpu-remap", cpu_remap, false},
+	{"cpu-protect", cpu_protect, false},
+	{"cpu-protect-all", cpu_protect_all, false},
+	{"cpu-split", cpu_split, false},
+	{NULL, NULL, false},
 };

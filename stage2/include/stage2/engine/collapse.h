@@ -73,6 +73,7 @@ ENGINE_RARE void collapse_table(const struct s2_space *s, struct s2_gather *g,
 	struct s2_flush flush =
 		flush_of(S2_FLUSH_WALK, place->gpa.val, last, fmt_lg2(0), S2_LEVEL_ANY);
 
+	s2_walk_cache_drop(s, place->gpa.val, last);
 	if (fmt_replace(s, level, false) == S2_REPLACE_BREAK) {
 		/* Not replace_live(): marks may be set until the flush, and are read after it. */
 		item_store(place->item, fmt_break(v, level));
@@ -85,7 +86,6 @@ ENGINE_RARE void collapse_table(const struct s2_space *s, struct s2_gather *g,
 		return; /* a table item changes only by a call that covers it: not beside this one */
 	}
 	g->events.rejoined[level]++;
-	s2_walk_cache_drop(s, place->gpa.val, last);
 	table_retire(g, table, level - 1);
 }
 

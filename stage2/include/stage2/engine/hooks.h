@@ -30,7 +30,10 @@ void s2_map_finish(const struct s2_space *s, const struct s2_run *run, unsigned 
  */
 void s2_walk_cache_note(const struct s2_space *s, uint64_t gpa, uint64_t *table);
 
-/* The tables of level 0 for these bytes, whole ones, have been unlinked. Before they are retired. */
+/*
+ * The tables of level 0 for these bytes, whole ones, are to be unlinked: first here, so that no lookup
+ * says later than a query what they said.
+ */
 void s2_walk_cache_drop(const struct s2_space *s, uint64_t first, uint64_t last);
 
 /* Is a flush owed for any of these bytes? */

@@ -323,11 +323,13 @@ ENGINE_RARE bool map_over(const struct mapping *m, struct cursor *c, struct s2_g
 	struct s2_place place = cursor_place(c);
 	uint64_t leaf = fmt_leaf(m->s, m->attr, c->gpa + m->offset, c->level);
 
-	if (!table_is_empty(c->s, table, c->level - 1) ||
-	    !replace_live(c->s, g, &place, v, leaf, S2_FLUSH_WALK)) {
+	if (!table_is_empty(c->s, table, c->level - 1)) {
 		return false;
 	}
 	s2_walk_cache_drop(c->s, c->gpa, item_last(c->gpa, c->level));
+	if (!replace_live(c->s, g, &place, v, leaf, S2_FLUSH_WALK)) {
+		return false;
+	}
 	table_retire_all(c->s, g, table, c->level - 1);
 	return true;
 }
@@ -369,9 +371,9 @@ ENGINE_RARE bool map_clear_group(const struct mapping *m, struct cursor *c, stru
 		if (fmt_is_table(v, level)) {
 			uint64_t at_gpa = gpa + ((uint64_t)i << fmt_lg2(level));
 
+			s2_walk_cache_drop(c->s, at_gpa, item_last(at_gpa, level));
 			item_store(&item[i], fmt_none(level));
 			g->events.written++;
-			s2_walk_cache_drop(c->s, at_gpa, item_last(at_gpa, level));
 			table_retire_all(c->s, g, item_table(c->s, v, level), level - 1);
 		}
 	}

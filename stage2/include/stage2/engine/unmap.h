@@ -34,6 +34,7 @@ ENGINE_COLD void unlink_table(const struct cursor *c, struct s2_gather *g, uint6
 {
 	uint64_t last = item_last(c->gpa, c->level);
 
+	s2_walk_cache_drop(c->s, c->gpa, last);
 	if (fmt_purges()) {
 		struct s2_place place = cursor_place(c);
 
@@ -42,7 +43,6 @@ ENGINE_COLD void unlink_table(const struct cursor *c, struct s2_gather *g, uint6
 	item_store(cursor_item(c), fmt_none(c->level));
 	g->events.written++;
 	owe_walk(g, c->gpa, last < c->last ? last : c->last);
-	s2_walk_cache_drop(c->s, c->gpa, last);
 	table_retire_all(c->s, g, item_table(c->s, v, c->level), c->level - 1);
 }
 

@@ -6,8 +6,8 @@
  * Threads, the contract:
  *
  *  - Calls whose ranges are disjoint may run at the same time, each thread with its own gather. They
- *    share no lock and write no common cache line, but where both cut the same leaf or install the
- *    same table.
+ *    share no lock and write no common cache line, but where their ranges meet: where both cut the
+ *    same leaf, install the same table, or link tables that are fewer than eight apart.
  *  - Calls whose ranges overlap must not run at the same time, unless the space was given locks
  *    (struct s2_config): then the library itself runs them one after the other.
  *  - Queries (s2_lookup, s2_query, s2_visit, s2_check, s2_dump, s2_count) may run beside anything and

@@ -140,11 +140,14 @@ static void open_track(struct work *w, const struct setup *setup, uint64_t size)
 	memset(w->word, 0, (size_t)chunk_count(w) * sizeof(*w->word));
 }
 
-/* Every second page shared, so that chunks stay mixed whatever the others do. */
+/*
+ * Every second page exported: whether the others are secure or shared, no two neighbours are alike, and
+ * no chunk becomes uniform.
+ */
 static void mix_all(struct work *w)
 {
 	for (uint64_t page = 1; page < page_count(w); page += 2) {
-		move(w, page_of(page), S2_SHARE);
+		move(w, page_of(page), S2_EXPORT);
 	}
 }
 
@@ -324,7 +327,7 @@ static void list_even(struct work *w)
 	}
 }
 
-/* Even pages, there and back: the odd ones keep their chunk mixed. */
+/* Even pages, there and back. What it costs when a chunk becomes mixed is the row track-mix. */
 static void run_toggle(void *cookie)
 {
 	struct work *w = cookie;

@@ -74,11 +74,8 @@ S2_COLD static bool count_item(void *cookie, const struct s2_item *item)
 S2_COLD enum s2_err s2_count(const struct s2_space *s, struct s2_range range, struct s2_count *out)
 {
 	struct counting c = {.s = s, .range = range, .out = out};
-	enum s2_err err = s2_range_check(range);
+	enum s2_err err = s2_space_covers(s, range);
 
-	if (err == S2_OK && s2_range_last(range).val > s->last) {
-		err = S2_ERR_RANGE;
-	}
 	if (err != S2_OK) {
 		return err;
 	}

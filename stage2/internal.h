@@ -18,6 +18,9 @@ int memcmp(const void *a, const void *b, size_t size);
 /* Adds to the space's events and clears. Any number of threads. */
 void s2_events_add(struct s2_space *s, struct s2_events *events);
 
+/* Is this range well formed, and inside the space? */
+S2_NODISCARD enum s2_err s2_space_covers(const struct s2_space *s, struct s2_range range);
+
 /* The locks of a range, of a space that has locks. */
 void s2_lock(const struct s2_space *s, struct s2_range range);
 void s2_unlock(const struct s2_space *s, struct s2_range range);

@@ -8,17 +8,6 @@
 
 #include "internal.h"
 
-__attribute__((noinline)) static enum s2_err check_range(const struct s2_space *s,
-							 struct s2_range range)
-{
-	enum s2_err err = s2_range_check(range);
-
-	if (err == S2_OK && s2_range_last(range).val > s->last) {
-		err = S2_ERR_RANGE;
-	}
-	return err;
-}
-
 static enum s2_err check_attr(const struct s2_space *s, unsigned prot, unsigned mem, uint64_t *attr)
 {
 	if (prot == 0 || (prot & ~S2_PROT_ALL) != 0 || mem >= S2_MEM_COUNT) {
@@ -143,7 +132,7 @@ struct s2_table_count s2_cut_bound(const struct s2_space *s)
 enum s2_err s2_unmap(struct s2_space *s, struct s2_range range, struct s2_gather *g,
 		     struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK) {
 		s2_lock(s, range);
@@ -156,7 +145,7 @@ enum s2_err s2_unmap(struct s2_space *s, struct s2_range range, struct s2_gather
 enum s2_err s2_protect(struct s2_space *s, struct s2_range range, unsigned prot,
 		       struct s2_gather *g, struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 	uint64_t attr;
 
 	if (err == S2_OK) {
@@ -173,7 +162,7 @@ enum s2_err s2_protect(struct s2_space *s, struct s2_range range, unsigned prot,
 enum s2_err s2_split(struct s2_space *s, struct s2_range range, uint8_t lg2, struct s2_gather *g,
 		     struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK) {
 		s2_lock(s, range);
@@ -211,7 +200,7 @@ static enum s2_err check_one_leaf(const struct s2_space *s, struct s2_range rang
 
 S2_COLD enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struct s2_gather *g)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err != S2_OK) {
 		return err;
@@ -228,7 +217,7 @@ S2_COLD enum s2_err s2_collapse(struct s2_space *s, struct s2_range range, struc
 S2_COLD enum s2_err s2_collapse_all(struct s2_space *s, struct s2_range range, uint8_t lg2,
 				    struct s2_gather *g, struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK && !has_leaf_size(s, lg2)) {
 		err = S2_ERR_FORMAT;
@@ -244,7 +233,7 @@ S2_COLD enum s2_err s2_collapse_all(struct s2_space *s, struct s2_range range, u
 S2_COLD enum s2_err s2_trim(struct s2_space *s, struct s2_range range, struct s2_gather *g,
 			    struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK) {
 		s2_lock(s, range);
@@ -295,7 +284,7 @@ static bool leaf_follows(const struct s2_leaf *run, const struct s2_leaf *next)
 enum s2_err s2_next_run(const struct s2_space *s, s2_gpa_t gpa, struct s2_range limit,
 			struct s2_leaf *out)
 {
-	enum s2_err err = check_range(s, limit);
+	enum s2_err err = s2_space_covers(s, limit);
 	uint64_t last = s2_range_last(limit).val;
 
 	if (err != S2_OK) {
@@ -324,7 +313,7 @@ enum s2_err s2_next_run(const struct s2_space *s, s2_gpa_t gpa, struct s2_range 
 
 enum s2_err s2_age(struct s2_space *s, struct s2_range range, struct s2_gather *g, uint64_t *young)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK && !s->fmt->keeps_accessed(s)) {
 		err = S2_ERR_FORMAT;
@@ -355,7 +344,7 @@ S2_COLD enum s2_err s2_dirty_start(struct s2_space *s, struct s2_range range,
 				   enum s2_dirty_policy policy, struct s2_gather *g,
 				   struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 	struct s2_range part = range;
 
 	if (err == S2_OK && policy != S2_DIRTY_SPLIT && policy != S2_DIRTY_KEEP) {
@@ -384,7 +373,7 @@ enum s2_err s2_dirty_collect(struct s2_space *s, struct s2_range range, bool cle
 			     void (*tell)(void *cookie, struct s2_range range), void *cookie,
 			     struct s2_gather *g)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK) {
 		s2_lock(s, range);
@@ -396,7 +385,7 @@ enum s2_err s2_dirty_collect(struct s2_space *s, struct s2_range range, bool cle
 
 enum s2_err s2_dirty_clear(struct s2_space *s, struct s2_range range, struct s2_gather *g)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 
 	if (err == S2_OK) {
 		s2_lock(s, range);
@@ -409,7 +398,7 @@ enum s2_err s2_dirty_clear(struct s2_space *s, struct s2_range range, struct s2_
 S2_COLD enum s2_err s2_dirty_stop(struct s2_space *s, struct s2_range range, uint8_t rejoin_lg2,
 				  struct s2_gather *g, struct s2_budget *budget)
 {
-	enum s2_err err = check_range(s, range);
+	enum s2_err err = s2_space_covers(s, range);
 	struct s2_range part = range;
 
 	if (err == S2_OK && rejoin_lg2 != 0 && !has_leaf_size(s, rejoin_lg2)) {

@@ -135,6 +135,16 @@ S2_COLD struct s2_range s2_space_range(const struct s2_space *s)
 	return s2_range(s2_gpa(0), len);
 }
 
+enum s2_err s2_space_covers(const struct s2_space *s, struct s2_range range)
+{
+	enum s2_err err = s2_range_check(range);
+
+	if (err == S2_OK && s2_range_last(range).val > s->last) {
+		err = S2_ERR_RANGE;
+	}
+	return err;
+}
+
 S2_COLD uint64_t s2_space_leaf_sizes(const struct s2_space *s)
 {
 	uint64_t sizes = 0;

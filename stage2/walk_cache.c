@@ -26,10 +26,7 @@ S2_COLD enum s2_err s2_walk_cache_init(struct s2_space *s)
 	if (s->config.walk_cache == NULL) {
 		return S2_OK;
 	}
-	err = s2_range_check(range);
-	if (err == S2_OK && s2_range_last(range).val > s->last) {
-		err = S2_ERR_RANGE;
-	}
+	err = s2_space_covers(s, range);
 	if (err == S2_OK && s->walk.usable) {
 		s->walk_cache = s->config.walk_cache;
 		s->walk_cache_lg2 = (uint8_t)lg2;

@@ -41,6 +41,20 @@ ENGINE_COLD void change_item(const struct cursor *c, size_t index, unsigned leve
 	}
 }
 
+/* Loads four items; false: the bits of one differ from those of like. In the order of memory. */
+ENGINE_INLINE bool load_alike(const uint64_t *item, uint64_t like, uint64_t like_bits,
+			      uint64_t v[4])
+{
+	uint64_t differ = 0;
+
+	ENGINE_UNROLL
+	for (size_t i = 0; i < 4; i++) {
+		v[i] = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
+		differ |= v[i] ^ like;
+	}
+	return (differ & like_bits) == 0;
+}
+
 /*
  * Changes items from the first on while they are like it but for their address: such items change in
  * the same bits. Returns how many.
@@ -54,18 +68,15 @@ ENGINE_INLINE size_t change_alike(uint64_t *item, size_t count, uint64_t flip, u
 	flip = item_swap(flip);
 	like_bits = item_swap(like_bits);
 	for (; i + 4 <= count; i += 4) {
-		uint64_t a = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
-		uint64_t b = __atomic_load_n(&item[i + 1], __ATOMIC_RELAXED);
-		uint64_t c = __atomic_load_n(&item[i + 2], __ATOMIC_RELAXED);
-		uint64_t d = __atomic_load_n(&item[i + 3], __ATOMIC_RELAXED);
+		uint64_t v[4];
 
-		if ((((a ^ like) | (b ^ like) | (c ^ like) | (d ^ like)) & like_bits) != 0) {
+		if (!load_alike(&item[i], like, like_bits, v)) {
 			break;
 		}
-		__atomic_store_n(&item[i], a ^ flip, __ATOMIC_RELAXED);
-		__atomic_store_n(&item[i + 1], b ^ flip, __ATOMIC_RELAXED);
-		__atomic_store_n(&item[i + 2], c ^ flip, __ATOMIC_RELAXED);
-		__atomic_store_n(&item[i + 3], d ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i], v[0] ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 1], v[1] ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 2], v[2] ^ flip, __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i + 3], v[3] ^ flip, __ATOMIC_RELAXED);
 	}
 	for (; i < count; i++) {
 		uint64_t v = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
@@ -86,12 +97,9 @@ ENGINE_INLINE size_t count_alike(const uint64_t *item, size_t count, uint64_t li
 
 	like_bits = item_swap(like_bits);
 	for (; i + 4 <= count; i += 4) {
-		uint64_t a = __atomic_load_n(&item[i], __ATOMIC_RELAXED);
-		uint64_t b = __atomic_load_n(&item[i + 1], __ATOMIC_RELAXED);
-		uint64_t c = __atomic_load_n(&item[i + 2], __ATOMIC_RELAXED);
-		uint64_t d = __atomic_load_n(&item[i + 3], __ATOMIC_RELAXED);
+		uint64_t v[4];
 
-		if ((((a ^ like) | (b ^ like) | (c ^ like) | (d ^ like)) & like_bits) != 0) {
+		if (!load_alike(&item[i], like, like_bits, v)) {
 			break;
 		}
 	}

@@ -189,6 +189,38 @@ ON_EVERY_MACHINE(tables_wait_for_the_sync)
 	must_eq(told[0].range.len, span);
 }
 
+/* Neighbours are taken out by one step: one purge, one range; but no more of them than the budget has. */
+ON_EVERY_MACHINE(neighbouring_tables)
+{
+	static const unsigned at[] = {0, 1, 2, 4};
+	uint64_t span = UINT64_C(1) << b.s.fmt->lg2(1);
+	struct s2_budget budget = {.tables = 1};
+
+	for (unsigned i = 0; i < 4; i++) {
+		map(b.home + at[i] * span, hpa_at(PAGE, i), PAGE);
+		machine_touch(&b.m, b.home + at[i] * span);
+	}
+	settle();
+	listen();
+	must_do(s2_unmap(&b.s, range_at(b.home, 5 * span), &b.g, &budget));
+	must_eq(budget.rest.start.val, b.home + 2 * span);
+	must_eq(b.m.stats.invalidate_calls, purges() ? 1 : 0);
+	must_eq(b.m.stats.invalidate_items, purges() ? 2 : 0);
+	settle();
+	must_eq(b.s.events.unlinked, 2);
+	must_eq(told_count, 1);
+	must_eq(told[0].range.start.val, b.home);
+	must_eq(told[0].range.len, 2 * span);
+	must_do(s2_unmap(&b.s, budget.rest, &b.g, NULL));
+	must_eq(b.m.stats.invalidate_calls, purges() ? 3 : 0);
+	must_eq(b.m.stats.invalidate_items, purges() ? 4 : 0);
+	settle();
+	must_eq(b.s.events.unlinked, 4);
+	must_eq(told_count, 2);
+	must_eq(told[1].range.start.val, b.home + 4 * span);
+	must_eq(told[1].range.len, span);
+}
+
 /* All items of a table of this level are leaves of this size; the machine knows one page, and the way. */
 static uint64_t start_table(unsigned k, unsigned level)
 {
@@ -376,6 +408,7 @@ TCase *case_flush(void)
 	ADD(tcase, stretches_of_each_size);
 	ADD(tcase, a_leaf_of_each_size);
 	ADD(tcase, tables_wait_for_the_sync);
+	ADD(tcase, neighbouring_tables);
 	ADD(tcase, tables_that_wait_are_in_order);
 	ADD(tcase, too_much);
 	ADD(tcase, many_places);

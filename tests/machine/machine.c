@@ -180,6 +180,7 @@ static bool check_place(struct machine *m, const struct s2_place *p, size_t coun
 static void invalidate(struct machine *m, const struct s2_place *place, size_t count)
 {
 	struct s2_range range;
+	bool tables = false;
 
 	if (!check_place(m, place, count)) {
 		return;
@@ -196,8 +197,9 @@ static void invalidate(struct machine *m, const struct s2_place *place, size_t c
 		m->ops->decode(m, place->level, place->index + i, v, &item);
 		/* Leaves that are not marked accessed may be invalid already: that is no harm. */
 		m->stats.invalidate_idle += item.kind == ITEM_NONE;
-		if (item.kind == ITEM_WRONG || (item.kind == ITEM_TABLE && count != 1)) {
-			violation(m, "invalidate of what is no leaf or single table",
+		tables |= i == 0 && item.kind == ITEM_TABLE;
+		if (item.kind == ITEM_WRONG || (item.kind == ITEM_TABLE) != tables) {
+			violation(m, "invalidate of what are not all leaves or all tables",
 				  "level %u gpa %#" PRIx64 " item %#" PRIx64, place->level,
 				  place->gpa.val, v);
 		}

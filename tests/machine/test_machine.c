@@ -141,7 +141,7 @@ START_TEST(test_purge_late)
 
 	p = hand_place(&h, 1, 0);
 	h.m.mmu.invalidate(h.config.mmu_cookie, &p, 2);
-	hand_violation(&h, "invalidate of what is no leaf or single table");
+	hand_violation(&h, "invalidate of what are not all leaves or all tables");
 
 	machine_power_cycle(&h.m);
 	item = hand_item(&h, 1, 0);

@@ -67,10 +67,10 @@ struct s2_mmu {
 	 * memory and purge what processors cache of it, in one step for each item, as the machine
 	 * demands.
 	 *
-	 * invalidate makes count neighbouring items of one table, all leaves or a single table, invalid.
+	 * invalidate makes count neighbouring items of one table, all leaves or all tables, invalid.
 	 * It sets the bit that says so to the machine, and no other bit changes: queries that run
-	 * beside the call read them, as what they were, and the library takes the addresses of leaves
-	 * from there. When it returns no processor uses these items any more, and none does until the
+	 * beside the call read them, as what they were, and the library takes the addresses from
+	 * there. When it returns no processor uses these items any more, and none does until the
 	 * library has stored what comes in their place: none, or leaves with other rights or marks.
 	 * In between the guest's accesses fault. Leaves may be invalid for the machine already, because
 	 * a mark is not set that it does not keep; there need not be anything to do for those.

@@ -154,7 +154,7 @@ ENGINE_RARE void collapse_item(struct collapse *w, uint64_t *table, unsigned lev
 		cursor_start(&c, w->s, first, last < w->last ? last : w->last, NULL);
 		c.level = level;
 		c.table[level] = table;
-		unlink_table(&c, w->g, v);
+		unlink_tables(&c, w->g, 1);
 	} else if (whole && level_has_leaves(w->s, level) && fmt_lg2(level) <= w->lg2 &&
 		   items_are_run(w->s, below, level_items(level - 1), level - 1, first)) {
 		collapse_table(w->s, w->g, &place, v);

@@ -29,21 +29,38 @@ ENGINE_INLINE void hull_owe(struct s2_gather *g, const struct hull *hull, unsign
 	}
 }
 
-/* Takes the table out that the item points to; all that it translates is in the range. */
-ENGINE_COLD void unlink_table(const struct cursor *c, struct s2_gather *g, uint64_t v)
+/* How many of the next count items, of which the first is one, point to tables. */
+ENGINE_COLD size_t count_tables(const struct cursor *c, size_t count)
 {
-	uint64_t last = item_last(c->gpa, c->level);
+	const uint64_t *item = cursor_item(c);
+	size_t n = 1;
+
+	while (n < count && fmt_is_table(item_load_whole(c->s, &item[n], c->level), c->level)) {
+		n++;
+	}
+	return n;
+}
+
+/* Takes the tables out that the next count items point to; all that they translate is in the range. */
+ENGINE_COLD void unlink_tables(const struct cursor *c, struct s2_gather *g, size_t count)
+{
+	uint64_t *item = cursor_item(c);
+	uint64_t last = item_last(c->gpa + ((uint64_t)(count - 1) << fmt_lg2(c->level)), c->level);
 
 	s2_walk_cache_drop(c->s, c->gpa, last);
 	if (fmt_purges()) {
 		struct s2_place place = cursor_place(c);
 
-		c->s->config.mmu->invalidate(c->s->config.mmu_cookie, &place, 1);
+		c->s->config.mmu->invalidate(c->s->config.mmu_cookie, &place, count);
 	}
-	item_store(cursor_item(c), fmt_none(c->level));
-	g->events.written++;
 	owe_walk(g, c->gpa, last < c->last ? last : c->last);
-	table_retire_all(c->s, g, item_table(c->s, v, c->level), c->level - 1);
+	g->events.written += count;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t *table = item_table(c->s, item_load(&item[i]), c->level);
+
+		item_store(&item[i], fmt_none(c->level));
+		table_retire_all(c->s, g, table, c->level - 1);
+	}
 }
 
 /* Makes count items none, all of them leaves. */
@@ -110,12 +127,15 @@ ENGINE_FUNCTION enum s2_err engine_unmap(struct s2_space *s, struct s2_range ran
 		uint64_t v = item_load_whole(s, cursor_item(&c), c.level);
 
 		if (fmt_is_table(v, c.level) && cursor_covers(&c)) {
+			size_t count = cursor_whole_items(&c);
+
 			if (c.visits == 0) {
 				break;
 			}
-			c.visits--;
-			unlink_table(&c, g, v);
-			more = cursor_next(&c);
+			count = count_tables(&c, count < c.visits ? count : (size_t)c.visits);
+			c.visits -= count;
+			unlink_tables(&c, g, count);
+			more = cursor_skip(&c, count);
 		} else if (!cursor_is_whole(&c)) {
 			/* The ends are cut: this is a table, or there is nothing. */
 			if (!fmt_is_table(v, c.level)) {

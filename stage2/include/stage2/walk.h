@@ -35,11 +35,15 @@ S2_NODISCARD enum s2_err s2_lookup_slowly(const struct s2_space *s, s2_gpa_t gpa
 #define S2_WALK_ORDER __ATOMIC_RELAXED
 #endif
 
+/* From the processor's byte order to that of the tables, or back. */
+S2_WALK_INLINE uint64_t s2_walk_swap(const struct s2_walk *w, uint64_t v)
+{
+	return __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v;
+}
+
 S2_WALK_INLINE uint64_t s2_walk_load(const struct s2_walk *w, const uint64_t *item)
 {
-	uint64_t v = __atomic_load_n(item, S2_WALK_ORDER);
-
-	return __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v;
+	return s2_walk_swap(w, __atomic_load_n(item, S2_WALK_ORDER));
 }
 
 /* Where a walk is, the item before, and log2 of what that one translates. */
@@ -237,11 +241,12 @@ S2_WALK_INLINE bool s2_map_is_small(const struct s2_space *s, const struct s2_wa
 
 S2_WALK_INLINE bool s2_walk_is_none(const struct s2_walk *w, uint64_t *item, size_t count)
 {
+	const uint64_t none = s2_walk_swap(w, w->page_none);
 	uint64_t other = 0;
 
 	S2_WALK_UNROLL
 	for (size_t i = 0; i < count; i++) {
-		other |= s2_walk_load(w, &item[i]) ^ w->page_none;
+		other |= __atomic_load_n(&item[i], S2_WALK_ORDER) ^ none;
 	}
 	return other == 0;
 }
@@ -251,9 +256,7 @@ S2_WALK_INLINE void s2_walk_store(const struct s2_walk *w, uint64_t *item, size_
 {
 	S2_WALK_UNROLL
 	for (size_t i = 0; i < count; i++) {
-		__atomic_store_n(&item[i],
-				 __builtin_expect(w->swap, false) ? __builtin_bswap64(v) : v,
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&item[i], s2_walk_swap(w, v), __ATOMIC_RELAXED);
 		v += step;
 	}
 }
@@ -349,8 +352,7 @@ S2_WALK_INLINE enum s2_err s2_map_page_by(struct s2_space *s, const struct s2_wa
 {
 	struct s2_walk_at at;
 
-	if (__builtin_expect(s2_walk_page(s, w, gpa.val, &at) &&
-				     s2_walk_load(w, at.item) == w->page_none,
+	if (__builtin_expect(s2_walk_page(s, w, gpa.val, &at) && s2_walk_is_none(w, at.item, 1),
 			     true)) {
 		s2_walk_store(w, at.item, 1,
 			      s->attr[mem][prot] | w->page_leaf | (hpa.val >> w->hpa_shift), 0);

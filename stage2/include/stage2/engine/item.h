@@ -58,7 +58,15 @@ ENGINE_INLINE uint64_t item_swap_in(uint64_t *item, uint64_t v)
 /* Plain stores, for tables that are not linked: the compiler may use vectors. */
 ENGINE_INLINE void items_fill(uint64_t *item, size_t count, uint64_t first, uint64_t step)
 {
-	for (size_t i = 0; i < count; i++) {
+	const uint64_t *end = item + (count & ~(size_t)7);
+
+	for (; item < end; item += 8) {
+		for (size_t j = 0; j < 8; j++) {
+			item[j] = item_swap(first + j * step);
+		}
+		first += 8 * step;
+	}
+	for (size_t i = 0; i < (count & 7); i++) {
 		item[i] = item_swap(first + i * step);
 	}
 }

@@ -78,7 +78,7 @@ struct result {
 
 struct setup;
 
-/* The first way is the library's, the others are limits, which tables other than arm64's have not. */
+/* The first way is the library's, the others are limits. */
 bool measure_row(const struct setup *setup, const struct way *ways, size_t way_count, void *cookie,
 		 double units, struct result *result);
 
@@ -143,6 +143,19 @@ struct setup {
 
 struct guest;
 
+/* limits.c: the work of rows, written by hand for the tables of one format; count is in pages. */
+struct limits {
+	void (*store)(const struct guest *guest, const uint32_t *order, uint64_t count);
+	void (*look_store)(const struct guest *guest, const uint32_t *order, uint64_t count);
+	void (*store_runs)(const struct guest *guest, uint64_t count);
+	uint64_t (*walk)(const struct guest *guest, const uint32_t *order, uint64_t count);
+	uint64_t (*look_walk)(const struct guest *guest, const uint32_t *order, uint64_t count);
+	void (*protect_scalar)(const struct guest *guest, uint64_t count);
+	void (*protect_vector)(const struct guest *guest, uint64_t count);
+};
+
+extern const struct limits limits_arm64, limits_riscv, limits_ept, limits_npt, limits_s390;
+
 /* guest.c; they return how many calls failed */
 struct format {
 	const char *name;
@@ -157,6 +170,7 @@ struct format {
 	unsigned (*map_runs)(struct guest *guest); /* of RUN_SIZE, all */
 	unsigned (*lookup)(const struct guest *guest, const uint32_t *order, uint64_t count,
 			   uint64_t *sum);
+	const struct limits *limits;
 };
 
 extern const struct format formats[]; /* the first is arm64 */
@@ -191,6 +205,15 @@ void guest_open(struct guest *guest, const struct setup *setup, uint64_t leaf_si
 		uint64_t memory, bool cache);
 void guest_close(struct guest *guest);
 
+/*
+ * Bytes of the tables that translate so much memory in pages: 4 KiB a block in all formats, for behind the
+ * items of s390's page tables there are as many PGSTEs.
+ */
+static inline uint64_t guest_table_bytes(const struct setup *setup, uint64_t memory)
+{
+	return memory >> setup->format->block_lg2 << S2_PAGE_LG2;
+}
+
 /* No space, and a pool in which so many bytes of tables are refilled. */
 void guest_none(struct guest *guest, const struct setup *setup, uint64_t table_bytes);
 
@@ -216,6 +239,12 @@ void guest_empty(struct guest *guest);
 /* The root table, for limits. */
 uint64_t *guest_root(const struct guest *guest);
 
+/* What s390's machine stores, the only one that does: the bit for invalid, as IPTE and IDTE set it. */
+void guest_purge(uint64_t *item, size_t count, unsigned level);
+
+/* What a page's item has with these rights, but for the address; in the processor's byte order. */
+uint64_t guest_leaf(const struct guest *guest, unsigned prot);
+
 /* measure_row() of ways that use the guest, which is closed then; false also if anything failed in it. */
 bool guest_measure(struct guest *guest, const struct setup *setup, void *cookie,
 		   const struct way *ways, size_t way_count, double units, struct result *result);
@@ -223,14 +252,7 @@ bool guest_measure(struct guest *guest, const struct setup *setup, void *cookie,
 /* Bytes that are mapped. */
 uint64_t guest_mapped(const struct guest *guest);
 
-/* limits.c: what a machine can do, written by hand for arm64 tables of three levels. */
-void limit_store(uint64_t *root, const uint32_t *order, uint64_t count);
-uint64_t limit_look_store(uint64_t *root, const uint32_t *order, uint64_t count);
-void limit_store_runs(uint64_t *root, uint64_t count);
-uint64_t limit_walk(const uint64_t *root, const uint32_t *order, uint64_t count);
-uint64_t limit_look_walk(const uint64_t *root, const uint32_t *order, uint64_t count);
-void limit_write_scalar(uint64_t *root, uint64_t count, uint64_t clear, uint64_t set);
-void limit_write_vector(uint64_t *root, uint64_t count, uint64_t clear, uint64_t set);
+/* limits.c: what a machine can do. */
 void limit_memset(unsigned char *tables, uint64_t size);
 void limit_link(unsigned char *tables, size_t size);
 uint64_t limit_loop(uint64_t count);

@@ -77,9 +77,6 @@ bool measure_row(const struct setup *setup, const struct way *ways, size_t way_c
 {
 	struct figure figure[WAYS_MAX];
 
-	if (setup->format != NULL && setup->format != &formats[0]) {
-		way_count = 1;
-	}
 	if (!measure(ways, way_count, cookie, 0, setup->repeat, units, figure)) {
 		return false;
 	}

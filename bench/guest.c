@@ -68,14 +68,15 @@ EMBED(s390, S2_S390_WALK(31))
 
 const struct format formats[] = {
 	{"arm64", &s2_fmt_arm64, S2_ARM64_FWB, S2_ARM64_CONT, 40, 21, "FWB", map_pages_arm64,
-	 map_runs_arm64, lookup_arm64},
+	 map_runs_arm64, lookup_arm64, &limits_arm64},
 	{"riscv", &s2_fmt_riscv, S2_RISCV_SVVPTC, S2_RISCV_SVNAPOT, 41, 21, "Sv39x4, Svvptc",
-	 map_pages_riscv, map_runs_riscv, lookup_riscv},
+	 map_pages_riscv, map_runs_riscv, lookup_riscv, &limits_riscv},
 	{"ept", &s2_fmt_ept, S2_EPT_AD | S2_EPT_1G, 0, 40, 21, "accessed and dirty flags",
-	 map_pages_ept, map_runs_ept, lookup_ept},
-	{"npt", &s2_fmt_npt, S2_NPT_1G, 0, 40, 21, "", map_pages_npt, map_runs_npt, lookup_npt},
+	 map_pages_ept, map_runs_ept, lookup_ept, &limits_ept},
+	{"npt", &s2_fmt_npt, S2_NPT_1G, 0, 40, 21, "", map_pages_npt, map_runs_npt, lookup_npt,
+	 &limits_npt},
 	{"s390", &s2_fmt_s390, S2_S390_EDAT1 | S2_S390_EDAT2, 0, 42, 20, "blocks are 1 MiB",
-	 map_pages_s390, map_runs_s390, lookup_s390},
+	 map_pages_s390, map_runs_s390, lookup_s390, &limits_s390},
 };
 
 const size_t format_count = sizeof(formats) / sizeof(formats[0]);
@@ -89,16 +90,20 @@ static void flush(void *cookie, const struct s2_flush *flush, size_t count)
 	guest->flush_ranges += count;
 }
 
-/* Only s390 comes here: bit 10 of a page's item, bit 5 of all others, as IPTE and IDTE set them. */
-static void invalidate(void *cookie, const struct s2_place *place, size_t count)
+void guest_purge(uint64_t *item, size_t count, unsigned level)
 {
-	struct guest *guest = cookie;
-	uint64_t bit = htobe64(place->level == 0 ? 0x400 : 0x20);
-	uint64_t *item = place->item;
+	uint64_t bit = htobe64(level == 0 ? 0x400 : 0x20);
 
 	for (size_t i = 0; i < count; i++) {
 		item[i] |= bit;
 	}
+}
+
+static void invalidate(void *cookie, const struct s2_place *place, size_t count)
+{
+	struct guest *guest = cookie;
+
+	guest_purge(place->item, count, place->level);
 	guest->flushes++;
 }
 
@@ -176,6 +181,11 @@ void guest_none(struct guest *guest, const struct setup *setup, uint64_t table_b
 uint64_t *guest_root(const struct guest *guest)
 {
 	return (uint64_t *)(uintptr_t)s2_space_root(&guest->space).val;
+}
+
+uint64_t guest_leaf(const struct guest *guest, unsigned prot)
+{
+	return guest->space.attr[S2_MEM_NORMAL][prot] | guest->space.walk.page_leaf;
 }
 
 #define RUNS_MAX 64

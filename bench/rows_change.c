@@ -4,9 +4,6 @@
 
 #include "bench.h"
 
-/* arm64: S2AP[1], DBM. */
-#define WRITABLE (UINT64_C(1) << 7 | UINT64_C(1) << 51)
-
 struct work {
 	const struct setup *setup;
 	struct guest guest;
@@ -55,7 +52,7 @@ static void prepare_pool(void *cookie)
 {
 	struct work *w = cookie;
 
-	guest_none(&w->guest, w->setup, block_count(w) << S2_PAGE_LG2);
+	guest_none(&w->guest, w->setup, guest_table_bytes(w->setup, w->setup->memory));
 }
 
 static void run_unmap(void *cookie)
@@ -79,7 +76,7 @@ static void limit_run_link(void *cookie)
 {
 	const struct work *w = cookie;
 
-	limit_link(w->setup->pool->base, (size_t)block_count(w) << S2_PAGE_LG2);
+	limit_link(w->setup->pool->base, guest_table_bytes(w->setup, w->setup->memory));
 }
 
 static void run_protect(void *cookie)
@@ -94,10 +91,9 @@ static void run_protect(void *cookie)
 
 static bool check_protected(void *cookie)
 {
-	struct work *w = cookie;
+	const struct work *w = cookie;
 	struct s2_leaf leaf;
 
-	count_to_here(w);
 	for (uint64_t at = 0; at < w->setup->memory; at += S2_PAGE_SIZE) {
 		if (s2_query(&w->guest.space, s2_gpa(GUEST_GPA + at), &leaf) != S2_OK ||
 		    !leaf.mapped || (leaf.prot & S2_WRITE) != 0) {
@@ -107,18 +103,24 @@ static bool check_protected(void *cookie)
 	return w->guest.failed == 0;
 }
 
+static bool check_counted(void *cookie)
+{
+	count_to_here(cookie);
+	return check_protected(cookie);
+}
+
 static void limit_run_scalar(void *cookie)
 {
 	const struct work *w = cookie;
 
-	limit_write_scalar(guest_root(&w->guest), page_count(w), WRITABLE, 0);
+	w->setup->format->limits->protect_scalar(&w->guest, page_count(w));
 }
 
 static void limit_run_vector(void *cookie)
 {
 	const struct work *w = cookie;
 
-	limit_write_vector(guest_root(&w->guest), page_count(w), WRITABLE, 0);
+	w->setup->format->limits->protect_vector(&w->guest, page_count(w));
 }
 
 static void run_split(void *cookie)
@@ -145,7 +147,7 @@ static void limit_run_memset(void *cookie)
 {
 	const struct work *w = cookie;
 
-	limit_memset(w->setup->pool->base, block_count(w) << S2_PAGE_LG2);
+	limit_memset(w->setup->pool->base, guest_table_bytes(w->setup, w->setup->memory));
 }
 
 static void add_counted(struct result *result, const char *name, uint64_t value)
@@ -176,9 +178,9 @@ static bool measure_protect(const struct setup *setup, struct result *result)
 {
 	struct work w = {.setup = setup, .leaf_sizes = LEAVES_4K};
 	const struct way ways[] = {
-		{"", prepare_mapped, run_protect, check_protected},
-		{"scalar read and write", prepare_mapped, limit_run_scalar, NULL},
-		{"vector read and write", prepare_mapped, limit_run_vector, NULL}};
+		{"", prepare_mapped, run_protect, check_counted},
+		{"scalar read and write", prepare_mapped, limit_run_scalar, check_protected},
+		{"vector read and write", prepare_mapped, limit_run_vector, check_protected}};
 	bool good = guest_measure(&w.guest, setup, &w, ways, 3, (double)page_count(&w), result);
 
 	add_counted(result, "flush calls", w.flushes);

@@ -104,14 +104,14 @@ static void limit_run_store(void *cookie)
 {
 	const struct work *w = cookie;
 
-	limit_store(guest_root(&w->guest), w->setup->order, page_count(w));
+	w->setup->format->limits->store(&w->guest, w->setup->order, page_count(w));
 }
 
 static void limit_run_look(void *cookie)
 {
-	struct work *w = cookie;
+	const struct work *w = cookie;
 
-	w->sum = limit_look_store(guest_root(&w->guest), w->setup->order, page_count(w));
+	w->setup->format->limits->look_store(&w->guest, w->setup->order, page_count(w));
 }
 
 static bool measure_pages(const struct setup *setup, struct result *result)
@@ -154,7 +154,7 @@ static void limit_run_runs(void *cookie)
 {
 	const struct work *w = cookie;
 
-	limit_store_runs(guest_root(&w->guest), page_count(w));
+	w->setup->format->limits->store_runs(&w->guest, page_count(w));
 }
 
 enum runs {
@@ -188,12 +188,16 @@ static void run_range(void *cookie)
 	guest_map(&w->guest);
 }
 
-/* What the lowest tables take: an item of 8 bytes for each leaf. */
+static uint64_t leaf_count(const struct work *w)
+{
+	return w->memory >> (63 - __builtin_clzll(w->leaf_sizes));
+}
+
+/* What the lowest tables take. */
 static uint64_t table_bytes(const struct work *w)
 {
-	unsigned leaf_lg2 = 63 - (unsigned)__builtin_clzll(w->leaf_sizes);
-
-	return (w->memory >> leaf_lg2) * sizeof(uint64_t);
+	return w->leaf_sizes == LEAVES_4K ? guest_table_bytes(w->setup, w->memory)
+					  : leaf_count(w) * sizeof(uint64_t);
 }
 
 static void prepare_pool(void *cookie)
@@ -222,8 +226,7 @@ static bool measure_range(const struct setup *setup, struct result *result)
 		w.memory = 64 * setup->memory;
 		w.leaf_sizes |= UINT64_C(1) << setup->format->block_lg2;
 	}
-	return guest_measure(&w.guest, setup, &w, ways, 2,
-			     (double)table_bytes(&w) / sizeof(uint64_t), result);
+	return guest_measure(&w.guest, setup, &w, ways, 2, (double)leaf_count(&w), result);
 }
 
 static void run_lookup(void *cookie)
@@ -257,14 +260,14 @@ static void limit_run_walk(void *cookie)
 {
 	struct work *w = cookie;
 
-	w->sum = limit_walk(guest_root(&w->guest), w->setup->order, page_count(w));
+	w->sum = w->setup->format->limits->walk(&w->guest, w->setup->order, page_count(w));
 }
 
 static void limit_run_look_walk(void *cookie)
 {
 	struct work *w = cookie;
 
-	w->sum = limit_look_walk(guest_root(&w->guest), w->setup->order, page_count(w));
+	w->sum = w->setup->format->limits->look_walk(&w->guest, w->setup->order, page_count(w));
 }
 
 static bool check_sum(void *cookie)

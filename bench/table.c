@@ -5,6 +5,8 @@
 
 #include "bench.h"
 
+#define INDENT 41u /* the columns that every row has */
+
 void table_head(const struct host *host, const struct setup *setup)
 {
 	printf("%s, %ld processors, governor %s; %s\n", host->cpu, host->cpus, host->governor,
@@ -25,11 +27,13 @@ void table_section(const struct format *format, bool relative)
 	}
 	printf("  %-17s %-8s %7s %6s", "", "", "best", "spread");
 	if (relative) {
-		printf(" %8s\n", "to arm64");
-	} else {
-		printf(" %7s %6s %8s %6s  %s\n", "limit", "ratio", "to reach", "there*",
-		       "the limit is");
+		printf(" %8s", "to arm64");
 	}
+	printf(" %7s %6s", "limit", "ratio");
+	if (!relative) {
+		printf(" %8s %6s", "to reach", "there*");
+	}
+	printf("  the limit is\n");
 }
 
 /* Three digits that matter; as wide as the column. */
@@ -58,11 +62,10 @@ static const char *spread(const struct result *result, char text[16])
 	return text;
 }
 
-static void print_limits(const struct result *result)
+/* The aim, and what was reached elsewhere; as wide as the two columns. */
+static void aims(const struct row *row, char text[32])
 {
-	const struct row *row = result->row;
-	double best = result->figure.best;
-	char a[16], b[16], reach[24] = "", elsewhere[16] = "";
+	char reach[16] = "", elsewhere[16] = "";
 
 	if (row->reach > 0) {
 		snprintf(reach, sizeof(reach), row->larger_is_better ? ">= %.1f" : "<= %.2fx",
@@ -71,15 +74,24 @@ static void print_limits(const struct result *result)
 	if (row->elsewhere > 0) {
 		number(row->elsewhere, elsewhere);
 	}
+	snprintf(text, 32, " %8s %6s", reach, elsewhere);
+}
+
+/* What stands in the columns between ratio and name is said of the first limit. */
+static void print_limits(const struct result *result, const char *first, unsigned indent)
+{
+	double best = result->figure.best;
+	char a[16], b[16];
+
 	for (unsigned i = 0; i < LIMITS_MAX && result->limit[i].name != NULL; i++) {
 		double limit = result->limit[i].figure.best;
 
-		printf("%*s %7s %6s %8s %6s  %s\n", i == 0 ? 0 : 41, "", number(limit, a),
-		       number(best / limit, b), i == 0 ? reach : "", i == 0 ? elsewhere : "",
+		printf("%*s %7s %6s%*s  %s\n", i == 0 ? 0 : (int)indent, "", number(limit, a),
+		       number(best / limit, b), (int)strlen(first), i == 0 ? first : "",
 		       result->limit[i].name);
 	}
 	if (result->limit[0].name == NULL) {
-		printf(" %7s %6s %8s %6s\n", "", "", reach, elsewhere);
+		printf("%*s%s\n", first[0] != '\0' ? 15 : 0, "", first);
 	}
 }
 
@@ -96,7 +108,7 @@ static void print_counted(const struct result *result)
 
 void table_row(const struct result *result, const struct result *arm64)
 {
-	char a[16], b[16];
+	char a[16], b[16], reach[32];
 
 	if (result->absent != NULL) {
 		printf("  %-17s not measured: %s\n", result->row->name, result->absent);
@@ -105,11 +117,13 @@ void table_row(const struct result *result, const struct result *arm64)
 	printf("  %-17s %-8s %7s %6s", result->row->name, result->row->unit,
 	       number(result->figure.best, a), spread(result, b));
 	if (arm64 != NULL) {
-		printf(" %8s\n", arm64->absent != NULL
-					 ? ""
-					 : number(result->figure.best / arm64->figure.best, a));
+		printf(" %8s", arm64->absent != NULL
+				       ? ""
+				       : number(result->figure.best / arm64->figure.best, a));
+		print_limits(result, "", INDENT + 9);
 	} else {
-		print_limits(result);
+		aims(result->row, reach);
+		print_limits(result, reach, INDENT);
 		print_counted(result);
 	}
 	fflush(stdout);

@@ -33,15 +33,20 @@ def arm64(about, mode):
     # neoverse-n1 and not max: no pointer authentication, which takes QEMU three times as long to
     # boot, and no LPA2, with which pKVM takes seconds to tear down a VM.
     return Board(about, 'qemu-system-aarch64', 'qemu-system-arm',
-                 ('-machine', 'virt,virtualization=on,gic-version=3', '-cpu', 'neoverse-n1'),
+                 ('-machine', 'virt,virtualization=on,gic-version=3', '-cpu', 'neoverse-n1',
+                  '-accel', 'tcg,thread=multi'),
                  'kernel-arm64', 'busybox-arm64', f'console=ttyAMA0 kvm-arm.mode={mode} {LEAN}',
                  holder=holder.program())
 
 
 def x86_64(about, kernel, modules=()):
     # QEMU 7.2's SVM does not let KVM see a guest's XSETBV: guests that find XSAVE or what needs it crash.
+    # One thread for all processors: with one each, QEMU 7.2 may still execute a breakpoint that another
+    # processor has taken out of the kernel's text. Each first VM of KVM patches the scheduler; of three
+    # boards that started sixty, one after the other, two panicked there.
     return Board(about, 'qemu-system-x86_64', 'qemu-system-x86',
-                 ('-machine', 'q35', '-cpu', 'max,-xsave,-avx,-avx2,-pku'), kernel,
+                 ('-machine', 'q35', '-cpu', 'max,-xsave,-avx,-avx2,-pku',
+                  '-accel', 'tcg,thread=single'), kernel,
                  'busybox-amd64', f'console=ttyS0 {LEAN}', modules)
 
 

@@ -151,7 +151,7 @@ class Session:
         cmdline = [self.board.cmdline, 'panic=-1', *([] if self.options.verbose else ['quiet']),
                    self.options.append]
         command = [
-            self.board.qemu, *self.board.machine, '-accel', 'tcg,thread=multi',
+            self.board.qemu, *self.board.machine,
             '-smp', str(self.options.cpus), '-m', str(self.options.memory),
             '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
             '-kernel', kernel, '-initrd', root, '-append', ' '.join(filter(None, cmdline)),

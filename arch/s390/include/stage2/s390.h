@@ -42,6 +42,7 @@ extern "C" {
  * one IPTE with the IPTE-range facility, or one IDTE) and are stored then: meanwhile the guest's
  * accesses to them fault. Let it try again. s2_query() shows the page mapped, with the marks and the
  * rights of before or after; s2_touch() in answer to the fault is a call that overlaps (space.h).
+ * What s2_unmap() takes out of a table goes by stretches, too: pages, larger leaves, or tables.
  */
 extern const struct s2_fmt s2_fmt_s390;
 

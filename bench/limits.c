@@ -121,6 +121,7 @@ LIMIT_INLINE void look_store(const struct shape *s, const struct guest *guest,
 	}
 }
 
+/* A table is cleared when its first run comes, as if it were new. */
 LIMIT_INLINE void store_runs(const struct shape *s, const struct guest *guest, uint64_t count)
 {
 	uint64_t *root = guest_root(guest);
@@ -131,6 +132,9 @@ LIMIT_INLINE void store_runs(const struct shape *s, const struct guest *guest, u
 		uint64_t *item = walk_to(s, root, GUEST_GPA + at);
 		uint64_t v = (GUEST_HPA + at) >> s->walk.hpa_shift | leaf;
 
+		if (i % (1u << s->walk.page_bits) == 0) {
+			memset(item, 0, S2_PAGE_SIZE);
+		}
 		for (unsigned j = 0; j < 16; j++) {
 			item[j] = swap(s, v + ((uint64_t)j << S2_PAGE_LG2 >> s->walk.hpa_shift));
 		}

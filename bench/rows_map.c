@@ -172,7 +172,7 @@ static bool measure_64k(const struct setup *setup, struct result *result)
 			 .leaf_sizes = group ? LEAVES_4K | LEAVES_64K : LEAVES_4K};
 	const struct way ways[] = {
 		{"", prepare_new, runs == RUNS_ANY ? run_64k : run_64k_embedded, check_mapped},
-		{"walk and 16 stores", prepare_empty, limit_run_runs, check_mapped}};
+		{"memset, walk and 16 stores", prepare_empty, limit_run_runs, check_mapped}};
 
 	if (group && setup->format->group_features == 0) {
 		result->absent = "no groups";

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <stage2/arm64.h>
 #include <stage2/mock.h>
@@ -233,6 +234,17 @@ void unmap_all(void)
 	must_eq(b.m.pool.live, 1 + b.g.spare[0].count + b.g.spare[1].count);
 	seen_last = (struct seen){.bytes = 0};
 	view_begin();
+}
+
+void space_freeze(void)
+{
+	must(mprotect(&b.s, offsetof(struct bench, g) - offsetof(struct bench, s), PROT_READ) == 0);
+}
+
+void space_thaw(void)
+{
+	must(mprotect(&b.s, offsetof(struct bench, g) - offsetof(struct bench, s),
+		      PROT_READ | PROT_WRITE) == 0);
 }
 
 void load(uint64_t gpa, uint64_t len)

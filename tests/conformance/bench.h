@@ -20,8 +20,8 @@ struct bench {
 	const struct machine_variant *v;
 	struct machine m;
 	struct s2_config config;
-	struct s2_space s;
-	struct s2_gather g;
+	struct s2_space s __attribute__((aligned(4096))); /* in pages of its own: space_freeze() */
+	struct s2_gather g __attribute__((aligned(4096)));
 	uint64_t *walk_cache[WALK_CACHE_WORDS];
 	/* Sizes of leaves, in log2, from small to large. */
 	uint8_t size[SIZE_MAX_COUNT];
@@ -155,6 +155,13 @@ void load(uint64_t gpa, uint64_t len);
 
 /* Syncs; then all that must hold at all times, for the library, the tables and the machine. */
 void settle(void);
+
+/*
+ * Whoever writes to the space from here on dies of it, until it is thawed. Threads share it, and calls do
+ * no more than read it: what they have to tell is in their gather until the sync.
+ */
+void space_freeze(void);
+void space_thaw(void);
 
 /* Fails the test if the machine has seen anything that is not right. */
 void check_machine(void);

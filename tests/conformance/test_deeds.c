@@ -180,6 +180,21 @@ ON_EVERY_MACHINE(all_deeds)
 	}
 }
 
+ON_EVERY_MACHINE(deeds_do_not_write_to_the_space)
+{
+	for (unsigned i = 0; i < deed_count; i++) {
+		if (deeds[i].large && b.large == 1) {
+			continue;
+		}
+		deeds[i].scene();
+		load_all();
+		space_freeze();
+		must_do(deeds[i].run(NULL));
+		space_thaw();
+		unmap_all();
+	}
+}
+
 /* A space with locks does the same, and gives back each lock that it has taken. */
 #define LOCKS 4u
 
@@ -215,6 +230,7 @@ TCase *case_deeds(void)
 	TCase *tcase = tcase_create("deeds");
 
 	ADD(tcase, all_deeds);
+	ADD(tcase, deeds_do_not_write_to_the_space);
 	ADD(tcase, with_locks_too);
 	return tcase;
 }

@@ -69,7 +69,9 @@ ON_EVERY_MACHINE(pages_of_a_table)
 		struct s2_count count;
 
 		load(run.gpa.val, run.len);
+		space_freeze();
 		must_do(map_small(&run, S2_RWX));
+		space_thaw();
 		view_map(&v, run.gpa.val, run.hpa.val, run.len, S2_RWX, S2_MEM_NORMAL);
 		view_check(&v);
 		s2_run_count_leaves(&run, range_at(run.gpa.val, run.len), s2_space_leaf_sizes(&b.s),

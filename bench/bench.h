@@ -233,8 +233,8 @@ static inline struct s2_run guest_run(uint64_t at)
 	return run;
 }
 
-/* Takes all pages out again and leaves the tables. */
-void guest_empty(struct guest *guest);
+/* Takes the pages of whole blocks out again and leaves the tables. Returns how many calls failed. */
+unsigned guest_empty(struct guest *guest, struct s2_range range, struct s2_gather *gather);
 
 /* The root table, for limits. */
 uint64_t *guest_root(const struct guest *guest);

@@ -210,16 +210,18 @@ void guest_map(struct guest *guest)
 }
 
 /* Half a block at a time: a table that a call does not cover stays. */
-void guest_empty(struct guest *guest)
+unsigned guest_empty(struct guest *guest, struct s2_range range, struct s2_gather *gather)
 {
 	uint64_t half = (UINT64_C(1) << guest->setup->format->block_lg2) / 2;
+	unsigned failed = 0;
 
-	for (uint64_t at = 0; at < guest->range.len; at += half) {
-		struct s2_range range = s2_range(s2_gpa(guest->range.start.val + at), half);
+	for (uint64_t at = 0; at < range.len; at += half) {
+		struct s2_range part = s2_range(s2_gpa(range.start.val + at), half);
 
-		guest->failed += s2_unmap(&guest->space, range, &guest->gather, NULL) != S2_OK;
+		failed += s2_unmap(&guest->space, part, gather, NULL) != S2_OK;
 	}
-	s2_gather_sync(&guest->gather);
+	s2_gather_sync(gather);
+	return failed;
 }
 
 bool guest_measure(struct guest *guest, const struct setup *setup, void *cookie,

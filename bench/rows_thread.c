@@ -32,6 +32,7 @@ struct work {
 	enum variant variant;
 	uint32_t *order; /* first the pages of one half, then those of the other */
 	void (*job)(struct half *half);
+	void (*warm)(struct half *half); /* makes the half's tables the second processor's own */
 	struct half half[2];
 	pthread_t thread;
 	int state __attribute__((aligned(256)));
@@ -101,17 +102,43 @@ static void loop(struct half *half)
 	half->sum = limit_loop(LOOP_COUNT);
 }
 
+static struct s2_range range_of(const struct half *half)
+{
+	return s2_range(run_of(half).gpa, half->count * S2_PAGE_SIZE);
+}
+
 /* Each half has its own tables in hand, so that the pool is not shared. */
+static void reserve(struct half *half)
+{
+	const struct s2_space *space = &half->work->guest.space;
+	struct s2_run run = run_of(half);
+
+	half->failed += s2_gather_reserve(&half->gather, s2_tables_bound(space, &run, 1)) != S2_OK;
+}
+
 static void open_halves(struct work *w)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		struct half *half = &w->half[i];
-		struct s2_run run = run_of(half);
-
-		s2_gather_init(&half->gather, &w->guest.space);
-		half->failed += s2_gather_reserve(&half->gather, s2_tables_bound(&w->guest.space,
-										 &run, 1)) != S2_OK;
+		s2_gather_init(&w->half[i].gather, &w->guest.space);
+		reserve(&w->half[i]);
 	}
+}
+
+/* Linked tables, which are empty. */
+static void warm_linked(struct half *half)
+{
+	map_range(half);
+	half->failed += guest_empty(&half->work->guest, range_of(half), &half->gather);
+}
+
+/* Tables in hand. */
+static void warm_spare(struct half *half)
+{
+	map_range(half);
+	half->failed +=
+		s2_unmap(&half->work->guest.space, range_of(half), &half->gather, NULL) != S2_OK;
+	s2_gather_sync(&half->gather);
+	reserve(half);
 }
 
 static void close_halves(struct work *w)
@@ -131,10 +158,12 @@ static void prepare_one(void *cookie)
 	guest_open(&w->guest, w->setup, LEAVES_4K, w->setup->memory, true);
 	if (w->variant == THREADS_PAGE) {
 		guest_map(&w->guest);
-		guest_empty(&w->guest);
+		w->guest.failed += guest_empty(&w->guest, w->guest.range, &w->guest.gather);
 		w->job = map_pages;
+		w->warm = warm_linked;
 	} else {
 		w->job = map_range;
+		w->warm = warm_spare;
 	}
 	open_halves(w);
 }
@@ -170,6 +199,7 @@ static void *second(void *cookie)
 		set_state(w, FAILED);
 		return NULL;
 	}
+	w->warm(&w->half[1]);
 	set_state(w, READY);
 	wait_past(w, READY);
 	w->job(&w->half[1]);
@@ -233,6 +263,7 @@ static void prepare_hand_one(void *cookie)
 		close_halves(w);
 		guest_none(&w->guest, w->setup, guest_table_bytes(w->setup, w->setup->memory));
 		w->job = set_tables;
+		w->warm = set_tables;
 	}
 }
 
@@ -250,6 +281,7 @@ static void prepare_loop_one(void *cookie)
 
 	join_second(w);
 	w->job = loop;
+	w->warm = loop;
 }
 
 static void prepare_loop_two(void *cookie)
